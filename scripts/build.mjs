@@ -1,0 +1,42 @@
+// Bundles src/main.ts into dist/holdfast.mjs. koffi stays outside: it loads a native library by path.
+import { build } from 'esbuild';
+import { cp, mkdir, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const out = join(root, 'dist');
+const started = Date.now();
+
+await mkdir(out, { recursive: true });
+await build({
+  entryPoints: [join(root, 'src/main.ts')],
+  outfile: join(out, 'holdfast.mjs'),
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20.20',
+  external: ['koffi'],
+  minifySyntax: true,
+  sourcemap: 'linked',
+  legalComments: 'none',
+  loader: { '.yaml': 'text' },
+  banner: {
+    js: "import { createRequire as createRequireForBundle } from 'node:module'; const require = createRequireForBundle(import.meta.url);",
+  },
+  logLevel: 'warning',
+});
+
+// koffi and its prebuilt library, without sources and other platforms.
+const modules = join(out, 'node_modules');
+await rm(modules, { recursive: true, force: true });
+const require = createRequire(join(root, 'package.json'));
+const koffi = dirname(require.resolve('koffi/package.json'));
+await cp(koffi, join(modules, 'koffi'), {
+  recursive: true,
+  filter: (path) => !/\/koffi\/(src|vendor|doc|build)(\/|$)/.test(path),
+});
+const native = `@koromix/koffi-${process.platform}-${process.arch}`;
+await cp(dirname(require.resolve(`${native}/package.json`)), join(modules, native), { recursive: true });
+process.stdout.write(`built dist/holdfast.mjs in ${Date.now() - started} ms\n`);
