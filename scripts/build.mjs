@@ -1,7 +1,6 @@
 // Bundles src/main.ts into dist/holdfast.mjs. koffi stays outside: it loads a native library by path.
 import { build } from 'esbuild';
 import { cp, mkdir, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -31,12 +30,11 @@ await build({
 // koffi and its prebuilt library, without sources and other platforms.
 const modules = join(out, 'node_modules');
 await rm(modules, { recursive: true, force: true });
-const require = createRequire(join(root, 'package.json'));
-const koffi = dirname(require.resolve('koffi/package.json'));
-await cp(koffi, join(modules, 'koffi'), {
+const installed = join(root, 'node_modules');
+await cp(join(installed, 'koffi'), join(modules, 'koffi'), {
   recursive: true,
   filter: (path) => !/\/koffi\/(src|vendor|doc|build)(\/|$)/.test(path),
 });
 const native = `@koromix/koffi-${process.platform}-${process.arch}`;
-await cp(dirname(require.resolve(`${native}/package.json`)), join(modules, native), { recursive: true });
+await cp(join(installed, native), join(modules, native), { recursive: true });
 process.stdout.write(`built dist/holdfast.mjs in ${Date.now() - started} ms\n`);

@@ -43,10 +43,11 @@ const definitionOf = (method: DescMethod): grpc.MethodDefinition<unknown, unknow
   path: `/${method.parent.typeName}/${method.name}`,
   requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
   responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
-  requestSerialize: (message) => Buffer.from(toBinary(method.input, create(method.input, message as object))),
+  requestSerialize: (message) =>
+    Buffer.from(toBinary(method.input, create(method.input, message as Record<string, unknown>))),
   requestDeserialize: (bytes) => fromBinary(method.input, bytes),
   responseSerialize: (message) =>
-    Buffer.from(toBinary(method.output, create(method.output, message as object))),
+    Buffer.from(toBinary(method.output, create(method.output, message as Record<string, unknown>))),
   responseDeserialize: (bytes) => fromBinary(method.output, bytes),
 });
 
@@ -57,7 +58,7 @@ export function addService<M extends GenServiceMethods>(
   handlers: Partial<UnaryHandlers<M>>,
   onError: (method: string, error: unknown) => RpcError,
 ): void {
-  const definitions: grpc.ServiceDefinition = {};
+  const definitions: Record<string, grpc.MethodDefinition<unknown, unknown>> = {};
   const implementations: grpc.UntypedServiceImplementation = {};
   for (const method of (service as DescService).methods) {
     if (method.methodKind !== 'unary') continue;
