@@ -48,6 +48,9 @@ export class CommandError extends Error {
 
 export const isCommandError = (error: unknown): error is CommandError => error instanceof CommandError;
 
+// Said here and not inherited: what a command finds must not depend on who started us.
+const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 /** The one place that runs a tool: no shell, an argument list, LC_ALL=C, a time limit, stderr in the error. */
 export async function runCommand(
   file: string,
@@ -56,9 +59,8 @@ export async function runCommand(
 ): Promise<CommandResult> {
   const { signal, timeoutMs = 30_000, input, env, cwd, maxBytes = 16 * 1024 * 1024 } = options;
   signal.throwIfAborted();
-  const path = process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin';
   const child = spawn(file, args, {
-    env: { PATH: path, ...env, LC_ALL: 'C' },
+    env: { PATH: systemPath, ...env, LC_ALL: 'C' },
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
   });
