@@ -1,0 +1,192 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../../lib/atomic-file.ts';
+import { backoffMs } from '../../lib/backoff.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { withDeadline } from '../../lib/deadline.ts';
+import type { Logger } from '../../lib/log.ts';
+import { isRunning, type ProcessIdentity } from '../../lib/process-identity.ts';
+
+/**
+ * One process (or the first process of a namespace) that the supervisor keeps alive. It outlives the
+ * supervisor: the next one finds it by its recorded pid and start time.
+ */
+export interface Unit {
+  readonly name: string;
+  /** Units that must be up before this one starts, and whose restart restarts it. */
+  readonly needs: readonly string[];
+  /** What it was started from; where it differs from the record's, the unit is restarted. */
+  readonly version: string;
+  /** Starts it, cleaning up whatever a half-made start left, and resolves when it is ready. */
+  start(signal: AbortSignal): Promise<ProcessIdentity>;
+  /** Ends it and takes down what belongs to it. Called for dead processes too. */
+  stop(identity: ProcessIdentity | undefined, signal: AbortSignal): Promise<void>;
+}
+
+export interface UnitState {
+  readonly name: string;
+  readonly phase: 'waiting' | 'starting' | 'running' | 'backing-off' | 'stopped';
+  readonly pid?: number;
+  readonly sinceMs: number;
+  readonly restarts: number;
+  readonly adopted: boolean;
+  /** Why it is not running, for a person. */
+  readonly message?: string;
+}
+
+export interface SupervisionOptions {
+  readonly units: readonly Unit[];
+  /** Holds one `<name>.json` a unit. */
+  readonly recordDir: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly startTimeoutMs?: number;
+}
+
+export interface Supervision {
+  states(): readonly UnitState[];
+  /** Keeps the units running until the signal aborts; leaves them running then. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Ends all units, last started first. */
+  stopAll(signal: AbortSignal): Promise<void>;
+}
+
+interface UnitRecord {
+  readonly identity: ProcessIdentity;
+  readonly version: string;
+}
+
+const lookEveryMs = 500; // A dead pid is seen this late; a look costs one small read a unit.
+const steadyMs = 60_000; // Ran this long: the next failure starts the backoff anew.
+
+export function superviseUnits(options: SupervisionOptions): Supervision {
+  const { units, recordDir, clock, log, startTimeoutMs = 60_000 } = options;
+  const states = new Map<string, UnitState>();
+  const identities = new Map<string, ProcessIdentity>();
+  const attempts = new Map<string, { count: number; notBeforeMs: number }>();
+  const recordPath = (unit: Unit) => join(recordDir, `${unit.name}.json`);
+
+  const setState = (unit: Unit, change: Partial<UnitState> & Pick<UnitState, 'phase'>) => {
+    const old = states.get(unit.name);
+    const { message: _old, ...rest } = old ?? { name: unit.name, restarts: 0, adopted: false };
+    states.set(unit.name, { ...rest, sinceMs: clock.now(), ...change });
+  };
+
+  const adopt = async (unit: Unit, signal: AbortSignal) => {
+    const record = await readRecord(recordPath(unit));
+    if (!record || !(await isRunning(record.identity))) return;
+    if (record.version === unit.version) {
+      identities.set(unit.name, record.identity);
+      setState(unit, { phase: 'running', pid: record.identity.pid, adopted: true });
+      log.info({ unit: unit.name, pid: record.identity.pid }, 'adopted a running process');
+      return;
+    }
+    log.info({ unit: unit.name, from: record.version, to: unit.version }, 'restarting for a new version');
+    await unit.stop(record.identity, signal);
+  };
+
+  const start = async (unit: Unit, signal: AbortSignal) => {
+    const attempt = attempts.get(unit.name) ?? { count: 0, notBeforeMs: 0 };
+    setState(unit, { phase: 'starting', adopted: false });
+    try {
+      const identity = await withDeadline(`start of ${unit.name}`, startTimeoutMs, signal, (own) =>
+        unit.start(own),
+      );
+      await writeFileAtomic(
+        recordPath(unit),
+        JSON.stringify({ identity, version: unit.version } satisfies UnitRecord),
+      );
+      identities.set(unit.name, identity);
+      setState(unit, { phase: 'running', pid: identity.pid });
+      log.info({ unit: unit.name, pid: identity.pid }, 'started');
+    } catch (error) {
+      signal.throwIfAborted();
+      const delay = backoffMs(attempt.count, { baseMs: 200, maxMs: 15_000 });
+      attempts.set(unit.name, { count: attempt.count + 1, notBeforeMs: clock.now() + delay });
+      const message = error instanceof Error ? error.message : String(error);
+      setState(unit, { phase: 'backing-off', message });
+      log.error({ unit: unit.name, err: error, retryInMs: delay }, 'could not be started');
+    }
+  };
+
+  const noteDeath = async (unit: Unit, signal: AbortSignal) => {
+    const state = states.get(unit.name);
+    const ranMs = clock.now() - (state?.sinceMs ?? 0);
+    log.warn({ unit: unit.name, pid: identities.get(unit.name)?.pid, ranMs }, 'ended; starting it again');
+    const count = ranMs > steadyMs ? 0 : (attempts.get(unit.name)?.count ?? 0);
+    const delay = count === 0 ? 0 : backoffMs(count, { baseMs: 200, maxMs: 15_000 });
+    attempts.set(unit.name, { count: count + 1, notBeforeMs: clock.now() + delay });
+    const dead = identities.get(unit.name);
+    identities.delete(unit.name);
+    setState(unit, { phase: 'waiting', restarts: (state?.restarts ?? 0) + 1, message: 'its process ended' });
+    for (const dependent of units.filter((other) => other.needs.includes(unit.name))) {
+      const identity = identities.get(dependent.name);
+      if (!identity) continue;
+      identities.delete(dependent.name);
+      await dependent.stop(identity, signal);
+      setState(dependent, { phase: 'waiting', message: `${unit.name} was restarted` });
+    }
+    await unit.stop(dead, signal);
+  };
+
+  const look = async (signal: AbortSignal) => {
+    for (const unit of units) {
+      const identity = identities.get(unit.name);
+      if (identity && !(await isRunning(identity))) await noteDeath(unit, signal);
+    }
+    const startable = units.filter(
+      (unit) =>
+        !identities.has(unit.name) &&
+        unit.needs.every((need) => identities.has(need)) &&
+        (attempts.get(unit.name)?.notBeforeMs ?? 0) <= clock.now(),
+    );
+    await Promise.all(startable.map((unit) => start(unit, signal)));
+    return startable.length > 0;
+  };
+
+  return {
+    states: () => units.map((unit) => states.get(unit.name) ?? waiting(unit, clock)),
+    async run(signal) {
+      await mkdir(recordDir, { recursive: true, mode: 0o700 });
+      for (const unit of units) await adopt(unit, signal);
+      while (!signal.aborted) {
+        try {
+          const progressed = await look(signal);
+          if (!progressed) await clock.sleep(lookEveryMs, signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          log.error({ err: error }, 'a look at the units failed');
+          await clock.sleep(lookEveryMs, signal).catch(() => undefined);
+        }
+      }
+    },
+    async stopAll(signal) {
+      for (const unit of units.toReversed()) {
+        const record = identities.get(unit.name) ?? (await readRecord(recordPath(unit)))?.identity;
+        await unit.stop(record, signal);
+        identities.delete(unit.name);
+        await rm(recordPath(unit), { force: true });
+        setState(unit, { phase: 'stopped' });
+        log.info({ unit: unit.name }, 'stopped');
+      }
+    },
+  };
+}
+
+const waiting = (unit: Unit, clock: Clock): UnitState => ({
+  name: unit.name,
+  phase: 'waiting',
+  sinceMs: clock.now(),
+  restarts: 0,
+  adopted: false,
+});
+
+async function readRecord(path: string): Promise<UnitRecord | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as UnitRecord;
+  } catch {
+    return undefined; // Written atomically, so this is not ours: the unit is simply started.
+  }
+}
