@@ -17,6 +17,11 @@ export interface Listing<T extends KubeObject> {
   readonly resourceVersion: string;
 }
 
+/** One page of a listing; `continue` is set where there are more. */
+export interface Page<T extends KubeObject> extends Listing<T> {
+  readonly continue?: string | undefined;
+}
+
 export type PatchBody =
   | { readonly type: 'json'; readonly operations: readonly JsonPatchOperation[] }
   | { readonly type: 'merge'; readonly body: object }
@@ -30,7 +35,7 @@ export interface JsonPatchOperation {
 }
 
 export interface WriteOptions extends CallOptions {
-  readonly subresource?: 'status' | 'scale' | undefined;
+  readonly subresource?: 'status' | 'scale' | 'finalize' | undefined;
   readonly dryRun?: boolean | undefined;
   readonly fieldManager?: string | undefined;
 }
@@ -60,6 +65,12 @@ export interface KubeClient {
     selection: Selection,
     options: CallOptions,
   ): Promise<Listing<T>>;
+  /** One page, for readers that keep no whole list; the revision is the first page's. */
+  listPage<T extends KubeObject>(
+    resource: Resource<T>,
+    selection: Selection & { readonly limit?: number; readonly continue?: string | undefined },
+    options: CallOptions,
+  ): Promise<Page<T>>;
   create<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions): Promise<Stored<T>>;
   /** Replaces; metadata.resourceVersion makes it a compare-and-swap. */
   update<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions): Promise<Stored<T>>;
@@ -85,7 +96,14 @@ export interface KubeClient {
    */
   watchOnce<T extends KubeObject>(
     resource: Resource<T>,
-    selection: Selection & { readonly resourceVersion: string },
+    selection: Selection & {
+      readonly resourceVersion: string;
+      /**
+       * Asks for the whole selection as ADDED events first, then a bookmark with `initialEventsEnd`.
+       * `resourceVersion` is then the least revision wanted, or empty for the newest.
+       */
+      readonly sendInitialEvents?: boolean;
+    },
     options: { readonly signal: AbortSignal; readonly timeoutSeconds?: number },
   ): AsyncIterable<WatchEvent<T>>;
   close(): Promise<void>;

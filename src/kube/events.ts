@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto';
+import type { Event, ObjectReference } from 'kubernetes-types/core/v1.js';
+import { Events } from '../api/core.ts';
+import { refOf, type KubeObject, type Stored } from '../api/resource.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { KubeClient } from './client.ts';
+import { isAlreadyExists, isNotFound } from './errors.ts';
+import { parseTime, secondTime } from './micro-time.ts';
+
+const maxQueued = 1_000;
+const maxKnown = 4_096;
+const maxMessageBytes = 1_024;
+/** One object may tell 25 things at once and one more every 5 minutes, as with Kubernetes' own recorder. */
+const burst = 25;
+const refillMs = 300_000;
+const sendTimeoutMs = 10_000;
+
+export interface EventRecorder {
+  /** Notes an event and returns at once; a repeat raises the first one's count. */
+  event(object: Stored<KubeObject>, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** Resolves when everything noted so far is sent or given up. */
+  flush(): Promise<void>;
+}
+
+export interface EventRecorderDeps {
+  readonly client: KubeClient;
+  /** Shown as the event's source, such as `persistentvolume-controller`. */
+  readonly component: string;
+  readonly host?: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+interface Noted {
+  readonly event: Event & { metadata: { name: string; namespace: string } };
+  readonly nowMs: number;
+}
+
+/** Sends in the background, one at a time; what cannot be sent is dropped, for an event is only news. */
+export function createEventRecorder(deps: EventRecorderDeps): EventRecorder {
+  const { clock, log, signal } = deps;
+  const queue: Noted[] = [];
+  const known = new Map<string, Stored<Event>>();
+  const buckets = new Map<string, { tokens: number; atMs: number }>();
+  let sending: Promise<void> | undefined;
+  let dropped = 0;
+
+  const allowed = (uid: string): boolean => {
+    const nowMs = clock.now();
+    const bucket = buckets.get(uid) ?? { tokens: burst, atMs: nowMs };
+    const tokens = Math.min(burst, bucket.tokens + (nowMs - bucket.atMs) / refillMs);
+    remember(buckets, uid, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: nowMs });
+    return tokens >= 1;
+  };
+  const drain = async () => {
+    for (let next = queue.shift(); next && !signal.aborted; next = queue.shift()) {
+      try {
+        await sendEvent(deps, known, next);
+      } catch (error) {
+        log.debug({ err: error, reason: next.event.reason }, 'event not sent');
+      }
+    }
+    sending = undefined;
+  };
+  return {
+    event(object, type, reason, message) {
+      if (signal.aborted) return;
+      if (queue.length >= maxQueued || !allowed(object.metadata.uid)) {
+        dropped++;
+        if (dropped % 100 === 1) log.debug({ dropped, reason }, 'events dropped');
+        return;
+      }
+      queue.push({ event: eventOf(deps, object, type, reason, message), nowMs: clock.now() });
+      sending ??= drain();
+    },
+    async flush() {
+      while (sending) await sending;
+    },
+  };
+}
+
+/** Keeps the newest `maxKnown` entries: a Map remembers the order in which its keys came. */
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= maxKnown) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
+  }
+}
+
+async function sendEvent(
+  { client, signal }: EventRecorderDeps,
+  known: Map<string, Stored<Event>>,
+  { event, nowMs }: Noted,
+): Promise<void> {
+  const options = { signal, timeoutMs: sendTimeoutMs };
+  const { name, namespace } = event.metadata;
+  const key = `${namespace}/${name}`;
+  const before = known.get(key);
+  if (before) {
+    const raised = await raise(before);
+    if (raised) return remember(known, key, raised);
+    known.delete(key); // It has outlived its hour, or the namespace has.
+  }
+  try {
+    remember(known, key, await client.create(Events, event, options));
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    // From this process's life before: its name follows from its content.
+    const current = await client.get(Events, event.metadata, options);
+    const raised = current && (await raise(current));
+    if (raised) remember(known, key, raised);
+  }
+
+  async function raise(current: Stored<Event>): Promise<Stored<Event> | undefined> {
+    const body = { count: (current.count ?? 1) + 1, lastTimestamp: secondTime(nowMs) };
+    try {
+      return await client.patch(Events, refOf(current), { type: 'merge', body }, options);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Cut by whole characters, for a broken one would make the whole event invalid. */
+const cut = (message: string): string => {
+  if (Buffer.byteLength(message) <= maxMessageBytes) return message;
+  return `${Buffer.from(message)
+    .subarray(0, maxMessageBytes - 3)
+    .toString()
+    .replace(/\uFFFD+$/, '')}...`;
+};
+
+function eventOf(
+  deps: EventRecorderDeps,
+  object: Stored<KubeObject>,
+  type: 'Normal' | 'Warning',
+  reason: string,
+  message: string,
+): Noted['event'] {
+  const { metadata, apiVersion, kind } = object;
+  // Events of cluster-scoped objects live in `default`, as everywhere.
+  const namespace = metadata.namespace ?? 'default';
+  const involvedObject: ObjectReference = {
+    apiVersion,
+    kind,
+    name: metadata.name,
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
+  };
+  const text = cut(message);
+  const digest = createHash('sha256')
+    .update(JSON.stringify([metadata.uid, kind, type, reason, text, deps.component, deps.host ?? '']))
+    .digest('hex')
+    .slice(0, 16);
+  const time = secondTime(deps.clock.now());
+  return {
+    metadata: { name: `${metadata.name.slice(0, 230)}.${digest}`, namespace },
+    involvedObject,
+    type,
+    reason,
+    message: text,
+    source: { component: deps.component, ...(deps.host === undefined ? {} : { host: deps.host }) },
+    reportingComponent: deps.component,
+    reportingInstance: deps.host ?? '',
+    firstTimestamp: time,
+    lastTimestamp: time,
+    count: 1,
+  } as Noted['event'];
+}
+
+/** When an event last happened, whichever of its fields says so. */
+export function lastSeenMs(event: Stored<Event>): number {
+  return (
+    parseTime(event.series?.lastObservedTime) ??
+    parseTime(event.lastTimestamp) ??
+    parseTime(event.eventTime) ??
+    parseTime(event.metadata.creationTimestamp) ??
+    0
+  );
+}
