@@ -17,8 +17,11 @@ export interface Unit {
   readonly needs: readonly string[];
   /** What it was started from; where it differs from the record's, the unit is restarted. */
   readonly version: string;
-  /** Starts it, cleaning up whatever a half-made start left, and resolves when it is ready. */
-  start(signal: AbortSignal): Promise<ProcessIdentity>;
+  /**
+   * Starts it, cleaning up whatever a half-made start left, calls `spawned` as soon as there is a
+   * process, and resolves when it is ready. A start that fails is followed by `stop`.
+   */
+  start(signal: AbortSignal, spawned: (identity: ProcessIdentity) => Promise<void>): Promise<ProcessIdentity>;
   /** Ends it and takes down what belongs to it. Called for dead processes too. */
   stop(identity: ProcessIdentity | undefined, signal: AbortSignal): Promise<void>;
 }
@@ -54,6 +57,8 @@ export interface Supervision {
 interface UnitRecord {
   readonly identity: ProcessIdentity;
   readonly version: string;
+  /** False from its spawn until it was ready: whoever finds it so ends it and starts anew. */
+  readonly ready: boolean;
 }
 
 const lookEveryMs = 500; // A dead pid is seen this late; a look costs one small read a unit.
@@ -75,32 +80,39 @@ export function superviseUnits(options: SupervisionOptions): Supervision {
   const adopt = async (unit: Unit, signal: AbortSignal) => {
     const record = await readRecord(recordPath(unit));
     if (!record || !(await isRunning(record.identity))) return;
-    if (record.version === unit.version) {
+    if (record.ready && record.version === unit.version) {
       identities.set(unit.name, record.identity);
       setState(unit, { phase: 'running', pid: record.identity.pid, adopted: true });
       log.info({ unit: unit.name, pid: record.identity.pid }, 'adopted a running process');
       return;
     }
-    log.info({ unit: unit.name, from: record.version, to: unit.version }, 'restarting for a new version');
+    log.info(
+      { unit: unit.name, from: record.version, to: unit.version, ready: record.ready },
+      'starting it anew',
+    );
     await unit.stop(record.identity, signal);
   };
 
   const start = async (unit: Unit, signal: AbortSignal) => {
     const attempt = attempts.get(unit.name) ?? { count: 0, notBeforeMs: 0 };
     setState(unit, { phase: 'starting', adopted: false });
+    let last: ProcessIdentity | undefined;
+    const record = async (identity: ProcessIdentity, ready: boolean) => {
+      last = identity;
+      const content: UnitRecord = { identity, version: unit.version, ready };
+      await writeFileAtomic(recordPath(unit), JSON.stringify(content));
+    };
     try {
       const identity = await withDeadline(`start of ${unit.name}`, startTimeoutMs, signal, (own) =>
-        unit.start(own),
+        unit.start(own, (early) => record(early, false)),
       );
-      await writeFileAtomic(
-        recordPath(unit),
-        JSON.stringify({ identity, version: unit.version } satisfies UnitRecord),
-      );
+      await record(identity, true);
       identities.set(unit.name, identity);
       setState(unit, { phase: 'running', pid: identity.pid });
       log.info({ unit: unit.name, pid: identity.pid }, 'started');
     } catch (error) {
       signal.throwIfAborted();
+      await unit.stop(last, signal);
       const delay = backoffMs(attempt.count, { baseMs: 200, maxMs: 15_000 });
       attempts.set(unit.name, { count: attempt.count + 1, notBeforeMs: clock.now() + delay });
       const message = error instanceof Error ? error.message : String(error);

@@ -1,0 +1,70 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { deflateRawSync } from 'node:zlib';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { findKubectl, readZipEntry } from './kubectl.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kubectl-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const fakeKubectl = async (minor: string) => {
+  const answer = JSON.stringify({ clientVersion: { major: '1', minor } });
+  await writeFile(join(folder, 'kubectl'), `#!/bin/sh\necho '${answer}'\n`, { mode: 0o755 });
+};
+
+test("takes the PATH's kubectl from 1.26 on", async () => {
+  await fakeKubectl('26+');
+  const place = { searchPath: `/nowhere:${folder}`, cacheDir: '/nowhere' };
+  expect(await findKubectl(place, AbortSignal.timeout(5000))).toBe(join(folder, 'kubectl'));
+});
+
+test('passes over an older one, for the one in the cache', async () => {
+  await fakeKubectl('20');
+  const cached = join(folder, 'kubectl-cache');
+  const { mkdir } = await import('node:fs/promises');
+  await mkdir(join(cached, 'kubectl/2.2.2'), { recursive: true });
+  await writeFile(join(cached, 'kubectl/2.2.2/kubectl'), '', { mode: 0o755 });
+  const found = await findKubectl({ searchPath: folder, cacheDir: cached }, AbortSignal.timeout(5000));
+  expect(found).toBe(join(cached, 'kubectl/2.2.2/kubectl'));
+});
+
+// A zip with one stored and one deflated file, made by hand.
+function zipOf(files: readonly { name: string; content: Buffer; method: 0 | 8 }[]): Buffer {
+  const bodies: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let at = 0;
+  for (const { name, content, method } of files) {
+    const packed = method === 0 ? content : deflateRawSync(content);
+    const local = Buffer.alloc(30);
+    local.writeUInt32LE(0x04034b50, 0);
+    local.writeUInt16LE(name.length, 26);
+    const central = Buffer.alloc(46);
+    central.writeUInt32LE(0x02014b50, 0);
+    central.writeUInt16LE(method, 10);
+    central.writeUInt32LE(packed.length, 20);
+    central.writeUInt16LE(name.length, 28);
+    central.writeUInt32LE(at, 42);
+    bodies.push(local, Buffer.from(name), packed);
+    directory.push(central, Buffer.from(name));
+    at += 30 + name.length + packed.length;
+  }
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50, 0);
+  end.writeUInt16LE(files.length, 10);
+  end.writeUInt32LE(at, 16);
+  return Buffer.concat([...bodies, ...directory, end]);
+}
+
+test('reads one file out of a zip archive', () => {
+  const content = Buffer.from('a program '.repeat(100));
+  const zip = zipOf([
+    { name: 'helm/helm', content: Buffer.from('other'), method: 0 },
+    { name: 'kubectl/kubectl', content, method: 8 },
+  ]);
+  expect(readZipEntry(zip, 'kubectl/kubectl').equals(content)).toBe(true);
+  expect(() => readZipEntry(zip, 'kubectl/none')).toThrow('holds no kubectl/none');
+});
