@@ -4,8 +4,9 @@ import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const bin = (name) => join(root, 'node_modules/.bin', name);
+const bin = (/** @type {string} */ name) => join(root, 'node_modules/.bin', name);
 const formatted = ['src', 'test', 'bench', 'scripts', 'vitest.config.ts'];
+/** @type {[name: string, file: string, args: string[]][]} */
 const steps = [
   ['types', bin('tsc'), ['--noEmit']],
   ['lint', bin('oxlint'), ['--quiet']],

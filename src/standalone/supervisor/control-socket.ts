@@ -6,6 +6,8 @@ export interface SupervisorStatus {
   readonly pid: number;
   readonly release: string;
   readonly units: readonly UnitState[];
+  /** True from a stop's begin on. */
+  readonly stopping: boolean;
 }
 
 export interface ControlHandlers {

@@ -33,6 +33,7 @@ export function etcdUnit(options: EtcdOptions): Unit {
     name: 'etcd',
     needs: [],
     version: options.treeHash,
+    logFiles: [options.logFile],
     async start(signal, spawned) {
       await mkdir(dataDir, { recursive: true, mode: 0o700 });
       const identity = await spawnDetached({

@@ -17,6 +17,8 @@ export interface Unit {
   readonly needs: readonly string[];
   /** What it was started from; where it differs from the record's, the unit is restarted. */
   readonly version: string;
+  /** Where it writes; kept short by the supervisor. */
+  readonly logFiles?: readonly string[];
   /**
    * Starts it, cleaning up whatever a half-made start left, calls `spawned` as soon as there is a
    * process, and resolves when it is ready. A start that fails is followed by `stop`.

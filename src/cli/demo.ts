@@ -1,0 +1,155 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Deployments, Events, PersistentVolumeClaims, Pods } from '../api/core.ts';
+import { resource, type KubeObject, type ObjectRef, type Resource, type Stored } from '../api/resource.ts';
+import { systemClock } from '../lib/clock.ts';
+import { isDeadlineError } from '../lib/deadline.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { applyManifests, parseManifests } from '../kube/manifests.ts';
+import { waitForObject } from '../kube/wait.ts';
+import type { Progress, Step } from './progress.ts';
+
+/** The parts of a Rook-shaped object's status that a person waits for. */
+interface StorageObject extends KubeObject {
+  status?: {
+    phase?: string;
+    message?: string;
+    ceph?: { health?: string; capacity?: { bytesTotal?: number } };
+    conditions?: readonly { type: string; status: string; reason?: string; message?: string }[];
+  };
+}
+
+const CephClusters = resource<StorageObject>('ceph.rook.io', 'v1', 'CephCluster', 'cephclusters');
+const CephBlockPools = resource<StorageObject>('ceph.rook.io', 'v1', 'CephBlockPool', 'cephblockpools');
+
+const operator = { namespace: 'rook-ceph', name: 'rook-ceph-operator' };
+const cluster = { namespace: 'rook-ceph', name: 'rook-ceph' };
+const pool = { namespace: 'rook-ceph', name: 'replicapool' };
+const claim = { namespace: 'default', name: 'holdfast-demo' };
+const writer = { namespace: 'default', name: 'holdfast-demo-writer' };
+const reader = { namespace: 'default', name: 'holdfast-demo-reader' };
+
+export interface DemoOptions {
+  readonly client: KubeClient;
+  /** The folder that holds ceph/ and demo/. */
+  readonly examples: string;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+export interface DemoResult {
+  /** What the second pod read back and verified. */
+  readonly verified: string;
+}
+
+/** The main job: a CephCluster, a pool, a claim, a pod that writes, and another that verifies. */
+export async function runDemo({ client, examples, progress, signal }: DemoOptions): Promise<DemoResult> {
+  const apply = async (...path: string[]) => {
+    const file = join(examples, ...path);
+    await applyManifests(client, parseManifests(await readFile(file, 'utf8'), file), {
+      fieldManager: 'holdfast-demo',
+      signal,
+    });
+  };
+  const wait = <T extends KubeObject>(
+    kind: Resource<T>,
+    ref: ObjectRef,
+    timeoutMs: number,
+    accept: Accept<T>,
+  ) => waitSaying(client, kind, ref, { timeoutMs, signal, accept });
+
+  await progress.step('Operator ready', async () => {
+    await wait(Deployments, operator, 120_000, (found) => (found?.status?.availableReplicas ?? 0) > 0);
+  });
+
+  await progress.step('Ceph cluster', async (step) => {
+    await apply('ceph', 'cluster.yaml');
+    await wait(CephClusters, cluster, 300_000, (found) => {
+      say(step, found);
+      return found?.status?.phase === 'Ready' && found.status.ceph?.health === 'HEALTH_OK';
+    });
+    await wait(CephBlockPools, pool, 60_000, (found) => {
+      say(step, found);
+      return found?.status?.phase === 'Ready';
+    });
+    step.detail('HEALTH_OK, pool replicapool ready');
+  });
+
+  await progress.step('Claim and first pod', async (step) => {
+    await apply('ceph', 'storageclass.yaml');
+    for (const pod of [writer, reader]) await removePod(client, pod, signal);
+    await apply('demo', 'claim.yaml');
+    await apply('demo', 'writer.yaml');
+    await wait(PersistentVolumeClaims, claim, 60_000, (found) => {
+      step.detail(`claim ${found?.status?.phase ?? 'absent'}`);
+      return found?.status?.phase === 'Bound';
+    });
+    await wait(Pods, writer, 120_000, (found) => {
+      step.detail(`claim Bound, pod ${found?.status?.phase ?? 'absent'}`);
+      failWhereFailed(found);
+      return found?.status?.phase === 'Succeeded';
+    });
+    step.detail('16 MiB written');
+    await removePod(client, writer, signal);
+  });
+
+  let verified = '';
+  await progress.step('Second pod', async (step) => {
+    await apply('demo', 'reader.yaml');
+    await wait(Pods, reader, 120_000, (found) => {
+      step.detail(`pod ${found?.status?.phase ?? 'absent'}`);
+      failWhereFailed(found);
+      return found?.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+    });
+    const path = `/api/v1/namespaces/${reader.namespace}/pods/${reader.name}/log`;
+    verified = String(await client.request({ method: 'GET', path }, { signal })).trim();
+    if (!verified.includes('demo.bin: OK'))
+      throw new Error(`the second pod read back something else: ${verified}`);
+    step.detail(verified);
+  });
+  return { verified };
+}
+
+type Accept<T extends KubeObject> = (found: Stored<T> | undefined) => boolean;
+
+function say(step: Step, found: Stored<StorageObject> | undefined): void {
+  const { phase, message, ceph } = found?.status ?? {};
+  step.detail([phase, ceph?.health, message].filter((part) => part).join(', ') || 'waiting for the operator');
+}
+
+function failWhereFailed(pod: Stored<KubeObject & { status?: { phase?: string } }> | undefined): void {
+  if (pod?.status?.phase === 'Failed') throw new Error(`pod ${pod.metadata.name} failed; see its logs`);
+}
+
+async function removePod(client: KubeClient, ref: ObjectRef, signal: AbortSignal): Promise<void> {
+  await client.delete(Pods, ref, { signal });
+  await waitForObject(client, Pods, ref, (found) => found === undefined, { signal, timeoutMs: 60_000 });
+}
+
+interface SayingWait<T extends KubeObject> {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly accept: Accept<T>;
+}
+
+/** Waits; where that takes too long, the error carries the object's last warning event. */
+async function waitSaying<T extends KubeObject>(
+  client: KubeClient,
+  kind: Resource<T>,
+  ref: ObjectRef,
+  { timeoutMs, signal, accept }: SayingWait<T>,
+): Promise<void> {
+  try {
+    await waitForObject(client, kind, ref, accept, { timeoutMs, signal, clock: systemClock });
+  } catch (cause) {
+    if (!isDeadlineError(cause)) throw cause;
+    const selection = {
+      namespace: ref.namespace,
+      fieldSelector: `involvedObject.name=${ref.name},type=Warning`,
+    };
+    const events = await client.list(Events, selection, { signal });
+    const last = events.items.at(-1);
+    const why = last ? `: ${last.reason}: ${last.message}` : '';
+    throw new Error(`${kind.kind} ${ref.name} was not ready within ${timeoutMs / 1000} s${why}`, { cause });
+  }
+}
