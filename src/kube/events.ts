@@ -76,7 +76,7 @@ export function createEventRecorder(deps: EventRecorderDeps): EventRecorder {
       sending ??= drain();
     },
     async flush() {
-      while (sending) await sending;
+      await sending;
     },
   };
 }
