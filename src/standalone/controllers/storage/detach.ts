@@ -1,0 +1,81 @@
+import type { Node } from 'kubernetes-types/core/v1.js';
+import type { VolumeAttachment } from 'kubernetes-types/storage/v1.js';
+import { Nodes, VolumeAttachments } from '../../../api/core.ts';
+import { refOf, type Stored } from '../../../api/resource.ts';
+import { done, requeueAfter } from '../../../control/outcome.ts';
+import type { Reconciler } from '../../../control/reconciler.ts';
+import { writeStatus } from '../../../control/status.ts';
+import { volumeKey, wantedBy, type AttachDeps } from './attachment.ts';
+
+const outOfService = 'node.kubernetes.io/out-of-service';
+const recheckMs = 5_000; // In-use is the node's word; a look from time to time costs nothing.
+
+/**
+ * Deletes a VolumeAttachment that no pod of its node wants, once the node itself says that the volume is
+ * out of use. No timer ever overrules the node: only its deletion, or the out-of-service taint that an
+ * administrator sets on a machine known to be off.
+ */
+export function volumeDetach(deps: AttachDeps): Reconciler<VolumeAttachment> {
+  const isWanted = (attachment: Stored<VolumeAttachment>) =>
+    deps.pods
+      .list()
+      .some(
+        (pod) =>
+          pod.spec?.nodeName === attachment.spec.nodeName &&
+          wantedBy(pod, deps).some((wanted) => wanted.name === attachment.metadata.name),
+      );
+  return {
+    name: 'volume-detach',
+    async reconcile(attachment, { signal, log }) {
+      if (attachment.metadata.deletionTimestamp !== undefined || isWanted(attachment)) return done;
+      const node =
+        deps.nodes.get({ name: attachment.spec.nodeName }) ??
+        (await deps.client.get(Nodes, { name: attachment.spec.nodeName }, { signal }));
+      if (node && !isOutOfService(node) && isInUse(node, attachment, deps)) return requeueAfter(recheckMs);
+      log.info(
+        { attachment: attachment.metadata.name, node: attachment.spec.nodeName },
+        'detaching a volume',
+      );
+      const uid = attachment.metadata.uid;
+      await deps.client.delete(VolumeAttachments, refOf(attachment), { signal, uid });
+      return done;
+    },
+  };
+}
+
+const isOutOfService = (node: Stored<Node>) =>
+  (node.spec?.taints ?? []).some((taint) => taint.key === outOfService);
+
+function keyOfAttachment(attachment: Stored<VolumeAttachment>, deps: AttachDeps): string | undefined {
+  const name = attachment.spec.source.persistentVolumeName;
+  const handle = name && deps.volumes.get({ name })?.spec?.csi?.volumeHandle;
+  return handle ? volumeKey(attachment.spec.attacher, handle) : undefined;
+}
+
+function isInUse(node: Stored<Node>, attachment: Stored<VolumeAttachment>, deps: AttachDeps): boolean {
+  const key = keyOfAttachment(attachment, deps);
+  return key !== undefined && (node.status?.volumesInUse ?? []).includes(key);
+}
+
+/** Tells each node in its status what is attached to it. */
+export function attachedVolumes(deps: AttachDeps): Reconciler<Node> {
+  return {
+    name: 'volumes-attached',
+    async reconcile(node, { signal }) {
+      const attached = deps.attachments
+        .list()
+        .filter((one) => one.spec.nodeName === node.metadata.name && one.status?.attached)
+        .flatMap((one) => keyOfAttachment(one, deps) ?? [])
+        .toSorted()
+        .map((name) => ({ name, devicePath: '' }));
+      await writeStatus(
+        deps.client,
+        Nodes,
+        node,
+        (current) => ({ ...current.status, volumesAttached: attached }),
+        { signal },
+      );
+      return done;
+    },
+  };
+}
