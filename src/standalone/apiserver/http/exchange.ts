@@ -1,0 +1,42 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { KindInfo } from '../kind.ts';
+import type { Caller, FieldValidation, RegistryDeps, WriteOptions } from '../registry/request.ts';
+import { badRequest } from '../status.ts';
+import type { Reply } from './respond.ts';
+import type { ResourceRoute } from './route.ts';
+
+/** One request for objects, known and allowed. */
+export interface Exchange {
+  readonly deps: RegistryDeps;
+  readonly kind: KindInfo;
+  readonly route: ResourceRoute;
+  readonly verb: string;
+  readonly query: URLSearchParams;
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly caller: Caller;
+}
+
+/** The answer, or `streamed` where the handler wrote it itself. */
+export type Answer = Reply | 'streamed';
+
+/** Options of a write, from its query; 400 where one is unknown. */
+export function writeOptions({ query, req }: Pick<Exchange, 'query' | 'req'>): WriteOptions {
+  const dryRuns = query.getAll('dryRun').filter((text) => text !== '');
+  if (dryRuns.some((text) => text !== 'All'))
+    throw badRequest(`dryRun: Unsupported value: "${dryRuns.join(',')}": supported values: "All"`);
+  const validation = query.get('fieldValidation') ?? 'Warn';
+  if (validation !== '' && !['Ignore', 'Warn', 'Strict'].includes(validation))
+    throw badRequest(
+      `fieldValidation: Unsupported value: "${validation}": supported values: "Ignore", "Strict", "Warn"`,
+    );
+  const manager = query.get('fieldManager') ?? '';
+  if (manager.length > 128) throw badRequest('fieldManager: Too long: may not be more than 128 bytes');
+  return {
+    dryRun: dryRuns.length > 0,
+    fieldValidation: (validation === '' ? 'Warn' : validation) as FieldValidation,
+    // As Kubernetes names a manager that did not name itself: by its program.
+    fieldManager:
+      manager === '' ? ((req.headers['user-agent'] ?? 'unknown').split('/')[0] as string) : manager,
+  };
+}

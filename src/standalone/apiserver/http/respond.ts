@@ -1,0 +1,70 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { stringify as toYaml } from 'yaml';
+import type { Json } from '../kind.ts';
+import { statusOf, type ApiError } from '../status.ts';
+
+const gzipAsync = promisify(gzip);
+const gzipAboveBytes = 128 * 1024;
+
+/** Objects in the cache never change, so each is turned into text once, for all its readers. */
+const texts = new WeakMap<object, string>();
+
+export function textOf(object: object): string {
+  let text = texts.get(object);
+  if (text === undefined) texts.set(object, (text = JSON.stringify(object)));
+  return text;
+}
+
+/** `Warning: 299 - "text"`: what kubectl prints as a warning. */
+export function warningHeader(text: string): string {
+  // Header values are one line of Latin-1; the quoted text escapes its own quotes.
+  const line = text.replaceAll(/[^\x20-\x7e]/g, ' ').replaceAll(/["\\]/g, '\\$&');
+  return `299 - "${line}"`;
+}
+
+export interface Reply {
+  readonly code: number;
+  readonly text: string;
+  readonly contentType: string;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+}
+
+export async function send(req: IncomingMessage, res: ServerResponse, reply: Reply): Promise<void> {
+  if (res.headersSent || res.destroyed) return;
+  for (const [name, value] of Object.entries(reply.headers ?? {})) res.setHeader(name, value as string);
+  res.setHeader('content-type', reply.contentType);
+  res.setHeader('cache-control', 'no-cache, private');
+  let body: Buffer = Buffer.from(reply.text);
+  if (body.length > gzipAboveBytes && /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''))) {
+    body = await gzipAsync(body, { level: 1 });
+    res.setHeader('content-encoding', 'gzip');
+    res.setHeader('vary', 'accept-encoding');
+  }
+  res.setHeader('content-length', body.length);
+  res.writeHead(reply.code);
+  res.end(req.method === 'HEAD' ? undefined : body);
+}
+
+export function jsonReply(code: number, object: object, yaml = false): Reply {
+  return yaml
+    ? { code, text: toYaml(object), contentType: 'application/yaml' }
+    : { code, text: textOf(object), contentType: 'application/json' };
+}
+
+export function listReply(head: { [key: string]: Json }, items: readonly object[], yaml: boolean): Reply {
+  if (yaml) return { code: 200, text: toYaml({ ...head, items }), contentType: 'application/yaml' };
+  const text = `${JSON.stringify(head).slice(0, -1)},"items":[${items.map(textOf).join(',')}]}`;
+  return { code: 200, text, contentType: 'application/json' };
+}
+
+export function errorReply(error: ApiError): Reply {
+  const retry = error.details?.retryAfterSeconds;
+  return {
+    code: error.code,
+    text: JSON.stringify(statusOf(error)),
+    contentType: 'application/json',
+    ...(retry === undefined ? {} : { headers: { 'retry-after': String(retry) } }),
+  };
+}

@@ -1,0 +1,5 @@
+import type { StructuralSchema } from '../../kind.ts';
+export const pruned = (
+  _schema: StructuralSchema,
+  object: unknown,
+): { object: unknown; unknown: string[] } => ({ object: structuredClone(object), unknown: [] });

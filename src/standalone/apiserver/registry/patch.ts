@@ -1,0 +1,175 @@
+import { parse as parseYaml } from 'yaml';
+import { ApiError, badRequest, isApiError, unsupportedMediaType, alreadyExists } from '../status.ts';
+import type { ApiObject, Json, KindInfo } from '../kind.ts';
+import { jsonPatch } from '../interim/patch/json-patch.ts';
+import { mergePatch } from '../interim/patch/merge-patch.ts';
+import { serverSideApply } from '../interim/patch/server-side-apply.ts';
+import { strategicMergePatch } from '../interim/patch/strategic-merge-patch.ts';
+import { createNamed } from './create.ts';
+import { cloneJson, isObject, metaOf, rfc3339 } from './json.ts';
+import { apiVersionOf } from './kind-table.ts';
+import { bodyObject, settleNames } from './object-meta.ts';
+import { shaped } from './prepare.ts';
+import type { Caller, RegistryDeps, WriteOptions } from './request.ts';
+import { writeChange, type WritePart } from './update.ts';
+
+export const patchTypes = {
+  json: 'application/json-patch+json',
+  merge: 'application/merge-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+  apply: 'application/apply-patch+yaml',
+} as const;
+
+export interface PatchRequest {
+  readonly contentType: string;
+  readonly text: string;
+  /** Server-side apply only: takes fields from other managers. */
+  readonly force: boolean;
+}
+
+export interface Patched {
+  readonly object: ApiObject;
+  readonly created: boolean;
+}
+
+function parsed(text: string, yaml: boolean): Json {
+  try {
+    // YAML is a superset, but its parser is slow; clients mostly send JSON.
+    if (yaml && !text.trimStart().startsWith('{')) return parseYaml(text) as Json;
+    return JSON.parse(text) as Json;
+  } catch (cause) {
+    throw new ApiError(400, 'BadRequest', `error decoding patch: ${(cause as Error).message}`, undefined, {
+      cause,
+    });
+  }
+}
+
+/** What a patch that is not an apply makes of the live object. */
+function patchedBy(kind: KindInfo, contentType: string, patch: Json): (live: ApiObject) => ApiObject {
+  switch (contentType) {
+    case patchTypes.json:
+      if (!Array.isArray(patch)) throw badRequest('a JSON patch is a list of operations');
+      return (live) => jsonPatch(cloneJson(live) as Json, patch) as ApiObject;
+    case patchTypes.merge:
+      if (!isObject(patch)) throw badRequest('a merge patch is an object');
+      return (live) => mergePatch(cloneJson(live) as Json, patch) as ApiObject;
+    case patchTypes.strategic:
+      if (!kind.builtin) throw unsupportedMediaType([patchTypes.json, patchTypes.merge, patchTypes.apply]);
+      if (!isObject(patch)) throw badRequest('a strategic merge patch is an object');
+      return (live) => strategicMergePatch(cloneJson(live) as Json, patch, kind.schema) as ApiObject;
+    default:
+      throw unsupportedMediaType(Object.values(patchTypes));
+  }
+}
+
+/** PATCH in all its four forms. */
+export async function patchObject(
+  deps: RegistryDeps,
+  kind: KindInfo,
+  namespace: string | undefined,
+  name: string,
+  part: WritePart,
+  request: PatchRequest,
+  options: WriteOptions,
+  caller: Caller,
+): Promise<Patched> {
+  if (request.contentType === patchTypes.apply)
+    return await applyObject(deps, kind, namespace, name, part, request, options, caller);
+  const patch = patchedBy(kind, request.contentType, parsed(request.text, false));
+  const object = await writeChange(deps, kind, namespace, name, part, options, caller, (live) => {
+    const result = bodyObject(
+      kind,
+      refusing(() => patch(live)),
+    );
+    settleNames(kind, result, namespace, undefined);
+    return { object: shaped(kind, result, options.fieldValidation, caller), tracked: false };
+  });
+  return { object, created: false };
+}
+
+/** A patch that does not fit the object is the caller's fault, not ours. */
+function refusing<T>(patch: () => T): T {
+  try {
+    return patch();
+  } catch (error) {
+    if (isApiError(error)) throw error;
+    throw new ApiError(422, 'Invalid', (error as Error).message, undefined, { cause: error });
+  }
+}
+
+async function applyObject(
+  deps: RegistryDeps,
+  kind: KindInfo,
+  namespace: string | undefined,
+  name: string,
+  part: WritePart,
+  request: PatchRequest,
+  options: WriteOptions,
+  caller: Caller,
+): Promise<Patched> {
+  const body = parsed(request.text, true);
+  if (isObject(body) && (body['apiVersion'] === undefined || body['kind'] === undefined))
+    throw badRequest('apiVersion and kind must be set in an apply patch');
+  const applied = bodyObject(kind, body);
+  if (applied.metadata?.managedFields) throw badRequest('metadata.managedFields must be nil');
+  settleNames(kind, applied, namespace, name);
+  const apply = (live: ApiObject | undefined): ApiObject => {
+    const result = serverSideApply({
+      live,
+      applied,
+      manager: options.fieldManager,
+      force: request.force,
+      schema: kind.schema,
+      apiVersion: apiVersionOf(kind),
+      subresource: part,
+      now: rfc3339(deps.clock.now()),
+    });
+    if ('conflicts' in result) throw applyConflict(result.conflicts);
+    return result.object as ApiObject;
+  };
+  // The first try is for what is there; an absent object is made, unless someone makes it just then.
+  for (let attempt = 0; attempt < 5; attempt++) {
+    try {
+      const object = await writeChange(deps, kind, namespace, name, part, options, caller, (live) => {
+        const result = apply(live);
+        const managedFields = result.metadata?.managedFields;
+        const next = shaped(kind, result, options.fieldValidation, caller);
+        if (managedFields) metaOf(next).managedFields = managedFields;
+        return { object: next, tracked: true };
+      });
+      return { object, created: false };
+    } catch (error) {
+      if (!isApiError(error, 'NotFound') || part !== '') throw error;
+      if (applied.metadata?.uid || applied.metadata?.resourceVersion) throw error;
+    }
+    const first = apply(undefined);
+    const managedFields = first.metadata?.managedFields;
+    const made = await createNamed(deps, kind, first, options, caller, (object) => {
+      if (managedFields) metaOf(object).managedFields = managedFields;
+      return object;
+    });
+    if (made) return { object: made, created: true };
+  }
+  throw alreadyExists(kind, name);
+}
+
+function applyConflict(
+  conflicts: readonly {
+    readonly manager: string;
+    readonly fields: readonly string[];
+    readonly message: string;
+  }[],
+): ApiError {
+  const count = conflicts.reduce((sum, { fields }) => sum + Math.max(1, fields.length), 0);
+  const texts = conflicts.map(({ message, fields }) => `${message}: ${fields.join(', ')}`);
+  return new ApiError(
+    409,
+    'Conflict',
+    `Apply failed with ${count} conflict${count === 1 ? '' : 's'}: ${texts.join('; ')}`,
+    {
+      causes: conflicts.flatMap(({ message, fields }) =>
+        fields.map((field) => ({ reason: 'FieldManagerConflict', message, field })),
+      ),
+    },
+  );
+}
