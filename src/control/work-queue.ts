@@ -137,7 +137,9 @@ function createDelays(clock: Clock, onDue: (name: string) => void) {
     if (dueMs === undefined) return;
     const mine = { dueMs, stop: new AbortController() };
     sleeper = mine;
-    clock.sleep(Math.max(0, dueMs - clock.now()), mine.stop.signal).then(
+    // A timer takes at most 24 days; a longer wait is taken in pieces.
+    const waitMs = Math.min(Math.max(0, dueMs - clock.now()), 86_400_000);
+    clock.sleep(waitMs, mine.stop.signal).then(
       () => {
         if (sleeper === mine) sleeper = undefined;
         for (const name of heap.takeDue(clock.now())) onDue(name);
