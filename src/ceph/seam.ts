@@ -24,6 +24,8 @@ export interface CephCallOptions {
   readonly timeoutMs?: number;
   /** The command's input buffer, for `osd new`, `auth import`, `config-key set` and the like. */
   readonly input?: string;
+  /** `base64` for answers that are no text, such as `mon getmap`: the shape then sees base64. */
+  readonly answer?: 'text' | 'base64';
 }
 
 /** `prefix` and its arguments, as `ceph --verbose` shows them; `format: json` is added. */

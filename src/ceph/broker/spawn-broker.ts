@@ -1,0 +1,33 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+
+/** How many calls run in the child at once: one pool thread each, so that none waits behind a stuck one. */
+export const brokerThreads = 8;
+
+/** Starts a broker child: frames to its stdin, answers on descriptor 3, its complaints on stderr. */
+export type SpawnBroker = () => ChildProcess;
+
+export interface BrokerCommand {
+  /** Node's binary. */
+  readonly command: string;
+  /** `[/opt/holdfast/holdfast.mjs, broker]` */
+  readonly args: readonly string[];
+  /** Where librados lies, where it is not on the system's path. */
+  readonly libraryPath?: readonly string[];
+}
+
+/**
+ * The child gets an environment of its own: no CEPH_CONF, CEPH_ARGS or CEPH_KEYRING of ours reaches librados, and
+ * no secret is in it.
+ */
+export const brokerSpawner =
+  ({ command, args, libraryPath = [] }: BrokerCommand): SpawnBroker =>
+  () =>
+    spawn(command, args, {
+      stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        LC_ALL: 'C',
+        UV_THREADPOOL_SIZE: String(brokerThreads),
+        ...(libraryPath.length > 0 ? { LD_LIBRARY_PATH: libraryPath.join(':') } : {}),
+      },
+    });
