@@ -1,0 +1,82 @@
+import { CephBlockPools, type CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
+import { CephClusters } from '../../api/ceph/ceph-cluster.ts';
+import type { Reason } from '../../api/reasons.ts';
+import type { Stored } from '../../api/resource.ts';
+import { deleteRule } from '../../ceph/crush.ts';
+import { isCephError } from '../../ceph/errors.ts';
+import { deletePool, imagesIn } from '../../ceph/pools.ts';
+import type { Ceph } from '../../ceph/seam.ts';
+import { setCondition, type Condition } from '../../control/conditions.ts';
+import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
+import type { ReconcileContext } from '../../control/reconciler.ts';
+import { writeStatus } from '../../control/status.ts';
+import { poolName, type BlockPoolDeps } from './pool.ts';
+import { ruleNameOf, ruleSpecOf } from './rule.ts';
+
+const maxNamed = 5;
+
+/**
+ * Removes the pool with its rule, but only once nothing is in it: images, and images in the trash, keep
+ * it. With no CephCluster left there is nothing to remove it from.
+ */
+export async function finalizePool(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, context: ReconcileContext): Promise<Outcome> {
+  const { signal, log } = context;
+  const namespace = pool.metadata.namespace ?? '';
+  const ceph = deps.links.get(namespace);
+  if (!ceph) {
+    const clusters = await deps.objects.list(CephClusters, namespace, signal);
+    if (clusters.length === 0) return done;
+    await tell(deps, pool, context, true, 'ClusterNotReady', 'the Ceph cluster is not reached, so nobody can say what is in the pool');
+    return requeueAfter(2_000);
+  }
+  const name = poolName(pool);
+  const blocked = await imagesLeft(ceph, name, signal);
+  if (blocked !== undefined) {
+    await tell(deps, pool, context, true, 'PoolNotEmpty', blocked);
+    return requeueAfter(5_000);
+  }
+  await tell(deps, pool, context, false, 'ObjectHasNoDependents', 'The pool is empty and is being removed');
+  log.info({ pool: name }, 'deleting pool');
+  await deletePool(ceph, name, signal);
+  await removeRule(ceph, name, pool, signal);
+  return done;
+}
+
+async function imagesLeft(ceph: Ceph, name: string, signal: AbortSignal): Promise<string | undefined> {
+  if ((await ceph.poolId(name, { signal })) === undefined) return undefined;
+  const { images, trash } = await imagesIn(ceph, name, signal);
+  if (images.length + trash.length === 0) return undefined;
+  const named = images.slice(0, maxNamed).join(', ');
+  const parts = [
+    ...(images.length > 0 ? [`${images.length} image${images.length === 1 ? '' : 's'} (${named}${images.length > maxNamed ? ', ...' : ''})`] : []),
+    ...(trash.length > 0 ? [`${trash.length} in the trash`] : []),
+  ];
+  return `the pool holds ${parts.join(' and ')}; delete the PersistentVolumeClaims that use them first`;
+}
+
+/** The rule was the pool’s own; another pool that was given it by hand keeps it. */
+async function removeRule(ceph: Ceph, name: string, pool: Stored<CephBlockPool>, signal: AbortSignal): Promise<void> {
+  try {
+    await deleteRule(ceph, ruleNameOf(name, ruleSpecOf(pool.spec)), signal);
+  } catch (error) {
+    if (!isCephError(error, 'EBUSY')) throw error;
+  }
+}
+
+async function tell(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, { signal }: ReconcileContext, blocked: boolean, reason: Reason, message: string): Promise<void> {
+  await writeStatus(
+    deps.kube,
+    CephBlockPools,
+    pool,
+    (current) => {
+      const conditions = setCondition(
+        current.status?.conditions as Condition[] | undefined,
+        { type: 'DeletionIsBlocked', status: blocked, reason, message, observedGeneration: current.metadata.generation },
+        deps.clock.now(),
+      );
+      type Conditions = NonNullable<NonNullable<CephBlockPool['status']>['conditions']>;
+      return { ...current.status, phase: 'Deleting', message, conditions: [...conditions] as Conditions };
+    },
+    { signal },
+  );
+}

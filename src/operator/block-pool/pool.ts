@@ -1,0 +1,17 @@
+import type { CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
+import type { KubeClient } from '../../kube/client.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { CephLinks } from '../ceph-cluster/link.ts';
+import type { OwnedObjects } from '../objects.ts';
+
+export interface BlockPoolDeps {
+  readonly kube: KubeClient;
+  readonly objects: OwnedObjects;
+  readonly links: CephLinks;
+  readonly operatorNamespace: string;
+  readonly clock: Clock;
+}
+
+/** Ceph’s own pools have names that Kubernetes does not allow; the spec says them. */
+export const poolName = (pool: Pick<CephBlockPool, 'metadata' | 'spec'>): string =>
+  pool.spec.name || (pool.metadata?.name ?? '');

@@ -1,0 +1,137 @@
+import { CephBlockPools, type CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
+import { CephClusters } from '../../api/ceph/ceph-cluster.ts';
+import type { Reason } from '../../api/reasons.ts';
+import type { Stored } from '../../api/resource.ts';
+import { allPgsClean, readStatus } from '../../ceph/mon.ts';
+import { createPool, readPool } from '../../ceph/pools.ts';
+import { proveWrite } from '../../ceph/write-proof.ts';
+import { isCephError } from '../../ceph/errors.ts';
+import type { Ceph } from '../../ceph/seam.ts';
+import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
+import type { ReconcileContext, Reconciler } from '../../control/reconciler.ts';
+import { writeStatus } from '../../control/status.ts';
+import { isDeadlineError } from '../../lib/deadline.ts';
+import { liveRookOperator } from '../ceph-cluster/rook-operator.ts';
+import { fieldsNotHonoured } from '../not-honoured.ts';
+import { finalizePool } from './finalize.ts';
+import { poolName, type BlockPoolDeps } from './pool.ts';
+import { harmlessPoolValues, honouredPoolFields } from './honoured.ts';
+import { startingPgNum } from './placement-groups.ts';
+import { ensureRule, failureDomains, ruleSpecOf } from './rule.ts';
+import { applyPoolSettings } from './settings.ts';
+import { poolStatus, type PoolFindings } from './status.ts';
+import { validatePool } from './validate.ts';
+
+const recheckMs = 60_000; // Ceph sends no event when someone changes a pool by hand, so we look again.
+const soonMs = 200;
+const waitMs = 2_000;
+
+/** Brings one CephBlockPool to its spec: the pool, its rule, its settings, and a write that goes through. */
+export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPool> {
+  const initialised = new Set<string>();
+  return {
+    name: 'block-pool',
+    finalizer: 'cephblockpool.ceph.rook.io',
+    async reconcile(pool, context) {
+      if (pool.metadata.labels?.['ceph.rook.io/do-not-reconcile'] !== undefined) return done;
+      const { found, outcome } = await look(deps, pool, context, initialised);
+      await writeStatus(deps.kube, CephBlockPools, pool, (current) => poolStatus(current, found, deps.clock.now()), context);
+      return outcome;
+    },
+    async finalize(pool, context) {
+      const outcome = await finalizePool(deps, pool, context);
+      if (outcome.kind === 'done') initialised.delete(pool.metadata.uid);
+      return outcome;
+    },
+  };
+}
+
+interface Look {
+  readonly found: PoolFindings;
+  readonly outcome: Outcome;
+}
+
+async function look(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, context: ReconcileContext, initialised: Set<string>): Promise<Look> {
+  const base: PoolFindings = {
+    problems: [],
+    notHonoured: fieldsNotHonoured(pool.spec, honouredPoolFields, harmlessPoolValues),
+  };
+  const problems = validatePool(pool.spec);
+  if (problems.length > 0) return { found: { ...base, problems }, outcome: done };
+  const namespace = pool.metadata.namespace ?? '';
+  const rook = await liveRookOperator(deps.objects, [namespace, deps.operatorNamespace], context.signal);
+  if (rook) return waiting(base, 'RookOperatorActive', 'a live Rook operator owns this pool; scale it to 0 to hand it over', 30_000);
+  const ceph = deps.links.get(namespace);
+  if (!ceph) return waiting(base, 'ClusterNotReady', await clusterWord(deps, namespace, context.signal), waitMs);
+  return await bring(ceph, pool, base, context, initialised);
+}
+
+/** What the cluster itself says it waits for, for a pool’s user looks at the pool. */
+async function clusterWord(deps: BlockPoolDeps, namespace: string, signal: AbortSignal): Promise<string> {
+  const [cluster] = await deps.objects.list(CephClusters, namespace, signal);
+  if (!cluster) return `there is no CephCluster in namespace ${namespace}`;
+  return `CephCluster ${cluster.metadata.name} is ${cluster.status?.phase ?? 'new'}: ${cluster.status?.message ?? 'not looked at yet'}`;
+}
+
+const waiting = (base: PoolFindings, reason: Reason, message: string, afterMs: number): Look => ({
+  found: { ...base, wait: { reason, message } },
+  outcome: requeueAfter(afterMs),
+});
+
+async function bring(ceph: Ceph, resource: Stored<CephBlockPool>, base: PoolFindings, { log, signal }: ReconcileContext, initialised: Set<string>): Promise<Look> {
+  const { spec, metadata } = resource;
+  const name = poolName(resource);
+  const size = spec.replicated?.size ?? 3;
+  const wanted = ruleSpecOf(spec);
+  const status = await readStatus(ceph, signal);
+  if (status.osds.up === 0) return waiting(base, 'ClusterNotReady', 'no OSD is up yet', soonMs);
+
+  let pool = await readPool(ceph, name, signal);
+  // A rule that changed later is only taken where the user allowed data to move for it.
+  const keepRule = pool !== undefined && spec.enableCrushUpdates !== true;
+  const rule = keepRule && pool ? pool.crushRule : await ensureRule(ceph, name, wanted, signal);
+  if (rule === undefined)
+    return waiting(base, 'DeviceClassMissing', `no OSD has the device class ${wanted.deviceClass}`, waitMs);
+  if (!pool) {
+    const pgNum = Number(spec.parameters?.['pg_num']) || startingPgNum(status.osds.up, size, spec.replicated?.targetSizeRatio);
+    log.info({ pool: name, size, rule, pgNum }, 'creating pool');
+    pool = await createPool(ceph, name, { size, crushRule: rule, pgNum, autoscaleMode: 'on' }, signal);
+  }
+  const refused = await applyPoolSettings(ceph, pool, spec, rule, signal);
+  const found: PoolFindings = {
+    ...base,
+    refused,
+    pool: { id: pool.id, failureDomain: wanted.failureDomain },
+  };
+  return await prove(ceph, { name, size, uid: metadata.uid, application: spec.application || 'rbd' }, found, wanted, signal, initialised);
+}
+
+interface PoolToProve {
+  readonly name: string;
+  readonly size: number;
+  readonly uid: string;
+  readonly application: string;
+}
+
+async function prove(ceph: Ceph, pool: PoolToProve, found: PoolFindings, rule: ReturnType<typeof ruleSpecOf>, signal: AbortSignal, initialised: Set<string>): Promise<Look> {
+  const domains = await failureDomains(ceph, rule, signal);
+  if (domains < pool.size) {
+    const lacking = `${pool.size} copies need ${pool.size} failure domains of type ${rule.failureDomain} with an OSD up, there are ${domains}`;
+    return waiting(found, 'TooFewFailureDomains', `${lacking}; add OSDs, or lower replicated.size`, waitMs);
+  }
+  try {
+    if (!initialised.has(pool.uid)) {
+      await proveWrite(ceph, pool.name, pool.uid, { signal, timeoutMs: 3_000 });
+      if (pool.application === 'rbd') await ceph.rbd.initPool({ pool: pool.name }, { signal });
+      initialised.add(pool.uid);
+    }
+  } catch (error) {
+    const blocked = isDeadlineError(error) || (isCephError(error) && (error.retryable || error.errnoName === 'ETIMEDOUT'));
+    if (!blocked) throw error;
+    return waiting(found, 'WriteNotProven', 'placement groups are not active yet: no write went through', soonMs);
+  }
+  const status = await readStatus(ceph, signal);
+  // Writes go through; that copies are still being made is worth a word, not a wait.
+  return { found: { ...found, ready: true, clean: allPgsClean(status) }, outcome: requeueAfter(recheckMs) };
+}
+

@@ -1,0 +1,64 @@
+import { CephBlockPools } from '../../api/ceph/ceph-block-pool.ts';
+import { CephClusters } from '../../api/ceph/ceph-cluster.ts';
+import type { CephClusterStatus } from '../../api/ceph/cluster-status.ts';
+import { Deployments, Jobs, Pods } from '../../api/core.ts';
+import { refOf } from '../../api/resource.ts';
+import { setCondition, type Condition } from '../../control/conditions.ts';
+import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
+import { writeStatus } from '../../control/status.ts';
+import { isControlledBy } from '../../kube/owner-reference.ts';
+import type { ClusterWork } from './work.ts';
+
+const maxNamed = 10;
+
+/**
+ * Lets a deleted cluster go: refused while pools live in it; then its daemons are stopped, and only once
+ * their pods are gone is the finalizer lifted. What is on disks and in dataDirHostPath stays.
+ */
+export async function finalizeCluster(work: ClusterWork): Promise<Outcome> {
+  const { objects, signal, namespace, cluster } = work;
+  const pools = await objects.list(CephBlockPools, namespace, signal);
+  if (pools.length > 0) {
+    const names = pools.slice(0, maxNamed).map((pool) => pool.metadata.name);
+    const more = pools.length > maxNamed ? ` and ${pools.length - maxNamed} more` : '';
+    await tell(work, true, `CephBlockPool ${names.join(', ')}${more} must be deleted first`);
+    return requeueAfter(5_000);
+  }
+  await tell(work, false, 'Nothing needs it any more; its daemons are being stopped');
+  const [deployments, jobs] = await Promise.all([
+    objects.list(Deployments, namespace, signal),
+    objects.list(Jobs, namespace, signal),
+  ]);
+  const mine = deployments.filter((one) => isControlledBy(one, cluster));
+  const myJobs = jobs.filter((one) => isControlledBy(one, cluster));
+  await Promise.all([
+    ...mine.filter((one) => !one.metadata.deletionTimestamp).map((one) => objects.remove(Deployments, refOf(one), signal)),
+    ...myJobs.filter((one) => !one.metadata.deletionTimestamp).map((one) => objects.remove(Jobs, refOf(one), signal)),
+  ]);
+  const pods = await work.kube.list(Pods, { namespace, labelSelector: `rook_cluster=${namespace}` }, { signal });
+  return mine.length + myJobs.length + pods.items.length > 0 ? requeueAfter(500) : done;
+}
+
+async function tell(work: ClusterWork, blocked: boolean, message: string): Promise<void> {
+  const { cluster, kube, clock, signal } = work;
+  await writeStatus(
+    kube,
+    CephClusters,
+    cluster,
+    (current) => {
+      const conditions = setCondition(
+        current.status?.conditions as Condition[] | undefined,
+        {
+          type: 'DeletionIsBlocked',
+          status: blocked,
+          reason: blocked ? 'ObjectHasDependents' : 'ObjectHasNoDependents',
+          message,
+          observedGeneration: current.metadata.generation,
+        },
+        clock.now(),
+      );
+      return { ...current.status, phase: 'Deleting', state: 'Deleting', message, conditions: [...conditions] as NonNullable<CephClusterStatus['conditions']> };
+    },
+    { signal },
+  );
+}

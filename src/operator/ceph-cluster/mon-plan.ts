@@ -1,0 +1,192 @@
+import type { ConfigMap, Node, Service } from 'kubernetes-types/core/v1.js';
+import { ConfigMaps, Nodes, Secrets, Services } from '../../api/core.ts';
+import type { Stored } from '../../api/resource.ts';
+import { daemonLabels, selectorLabels } from './daemon-labels.ts';
+import { encoded } from './identity.ts';
+import { isUsableNode, nodeAddress, nodeHostname } from './nodes.ts';
+import { hostNetworkOf, type ClusterWork, type Wait } from './work.ts';
+
+/** One mon: its letter, the node that holds its data, and the address that never changes. */
+export interface PlannedMon {
+  readonly name: string;
+  readonly node: string;
+  readonly hostname: string;
+  /** ClusterIP of its Service, or the node’s address where the network is the host’s. */
+  readonly address: string;
+}
+
+export interface MonPlan {
+  readonly mons: readonly PlannedMon[];
+  /** `[v2:IP:3300,v1:IP:6789],...` */
+  readonly monHost: string;
+}
+
+const endpointsName = 'rook-ceph-mon-endpoints';
+
+/** `0` is a, `25` is z, `26` is aa: Rook’s names. */
+export function monLetter(index: number): string {
+  const last = String.fromCharCode(97 + (index % 26));
+  return index < 26 ? last : monLetter(Math.floor(index / 26) - 1) + last;
+}
+
+/**
+ * Where the mons are, as recorded in the ConfigMap `rook-ceph-mon-endpoints`; mons that the spec asks for
+ * and that are not there yet are planned all at once and recorded before any of them starts.
+ */
+export async function ensureMonPlan(work: ClusterWork): Promise<MonPlan | Wait> {
+  const { objects, signal, namespace } = work;
+  const recorded = readEndpoints(await work.kube.get(ConfigMaps, { namespace, name: endpointsName }, { signal }));
+  const count = work.cluster.spec.mon?.count ?? 3;
+  const missing = count - recorded.mons.length;
+  if (missing <= 0) return planOf(work, recorded.mons);
+
+  const nodes = (await objects.list(Nodes, undefined, signal)).filter((node) => isUsableNode(node));
+  const chosen = chooseNodes(work, nodes, recorded.mons, missing);
+  if (chosen.length < missing) {
+    return {
+      step: 'mons',
+      reason: 'NodesMissing',
+      message: `${count} mons need ${count} usable nodes, there are ${nodes.length}; add nodes, or set mon.allowMultiplePerNode: true for a test cluster`,
+      recheckMs: 10_000,
+      limitMs: 300_000,
+    };
+  }
+  const added = await Promise.all(
+    chosen.map(async (node, index): Promise<PlannedMon> => {
+      const name = monLetter(recorded.maxId + 1 + index);
+      const address = hostNetworkOf(work.cluster) ? nodeAddress(node) : await serviceAddress(work, name);
+      return { name, node: node.metadata.name, hostname: nodeHostname(node), address };
+    }),
+  );
+  const mons = [...recorded.mons, ...added];
+  await objects.ensure(ConfigMaps, endpointsMap(work, mons, recorded.maxId + missing), signal);
+  return planOf(work, mons);
+}
+
+async function planOf(work: ClusterWork, mons: readonly PlannedMon[]): Promise<MonPlan> {
+  const monHost = mons.map((mon) => `[v2:${bracketed(mon.address)}:3300,v1:${bracketed(mon.address)}:6789]`).join(',');
+  if (!hostNetworkOf(work.cluster)) await Promise.all(mons.map((mon) => ensureService(work, mon.name)));
+  await work.objects.ensure(
+    Secrets,
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'rook-ceph-config', namespace: work.namespace, ownerReferences: [work.owner] },
+      type: 'kubernetes.io/rook',
+      data: encoded({ mon_host: monHost, mon_initial_members: mons.map((mon) => mon.name).join(',') }),
+    },
+    work.signal,
+  );
+  return { mons, monHost };
+}
+
+const bracketed = (address: string): string => (address.includes(':') ? `[${address}]` : address);
+
+/** The least loaded nodes first; a node twice only where the spec allows it. */
+function chooseNodes(
+  work: ClusterWork,
+  nodes: readonly Stored<Node>[],
+  taken: readonly PlannedMon[],
+  wanted: number,
+): Stored<Node>[] {
+  const load = new Map(nodes.map((node) => [node.metadata.name, 0]));
+  for (const mon of taken) if (load.has(mon.node)) load.set(mon.node, (load.get(mon.node) ?? 0) + 1);
+  const shared = work.cluster.spec.mon?.allowMultiplePerNode === true;
+  const chosen: Stored<Node>[] = [];
+  while (chosen.length < wanted) {
+    const best = nodes
+      .filter((node) => shared || load.get(node.metadata.name) === 0)
+      .sort(
+        (a, b) =>
+          (load.get(a.metadata.name) ?? 0) - (load.get(b.metadata.name) ?? 0) ||
+          a.metadata.name.localeCompare(b.metadata.name),
+      )[0];
+    if (!best) break;
+    load.set(best.metadata.name, (load.get(best.metadata.name) ?? 0) + 1);
+    chosen.push(best);
+  }
+  return chosen;
+}
+
+async function ensureService(work: ClusterWork, name: string): Promise<Stored<Service>> {
+  return await work.objects.ensure(Services, monService(work, name), work.signal);
+}
+
+async function serviceAddress(work: ClusterWork, name: string): Promise<string> {
+  const address = (await ensureService(work, name)).spec?.clusterIP;
+  if (!address || address === 'None') throw new Error(`Service rook-ceph-mon-${name} has no ClusterIP`);
+  return address;
+}
+
+/** A mon’s identity: pods come and go behind it. */
+export function monService(work: ClusterWork, name: string): Service {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      name: `rook-ceph-mon-${name}`,
+      namespace: work.namespace,
+      labels: daemonLabels(work, 'mon', name),
+      ownerReferences: [work.owner],
+    },
+    spec: {
+      type: 'ClusterIP',
+      selector: selectorLabels(work, 'mon', name),
+      // Mons must reach each other before any of them is ready.
+      publishNotReadyAddresses: true,
+      ports: [
+        { name: 'tcp-msgr1', port: 6789, targetPort: 6789, protocol: 'TCP' },
+        { name: 'tcp-msgr2', port: 3300, targetPort: 3300, protocol: 'TCP' },
+      ],
+    },
+  };
+}
+
+interface RecordedMons {
+  readonly mons: readonly PlannedMon[];
+  /** The highest index ever used, -1 for none: a letter is never used again. */
+  readonly maxId: number;
+}
+
+interface Mapping {
+  readonly node?: Readonly<Record<string, { Name?: string; Hostname?: string; Address?: string }>>;
+}
+
+/** Reads Rook’s form: `data: a=10.96.0.5:6789,...`, `mapping: {"node":{"a":{"Name":...}}}`, `maxMonId`. */
+export function readEndpoints(map: ConfigMap | undefined): RecordedMons {
+  const data = map?.data ?? {};
+  const mapping = JSON.parse(data['mapping'] || '{}') as Mapping;
+  const mons = (data['data'] ?? '')
+    .split(',')
+    .filter((entry) => entry.includes('='))
+    .map((entry): PlannedMon => {
+      const [name = '', endpoint = ''] = entry.split('=');
+      const place = mapping.node?.[name];
+      const address = endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+      return { name, address, node: place?.Name ?? '', hostname: place?.Hostname ?? place?.Name ?? '' };
+    });
+  return { mons, maxId: Number(data['maxMonId'] ?? -1) };
+}
+
+function endpointsMap(work: ClusterWork, mons: readonly PlannedMon[], maxId: number): ConfigMap {
+  const msgr2 = work.cluster.spec.network?.connections?.requireMsgr2 === true;
+  const endpoint = (mon: PlannedMon) => `${bracketed(mon.address)}:${msgr2 ? 3300 : 6789}`;
+  const mapping = {
+    node: Object.fromEntries(
+      mons.map((mon) => [mon.name, { Name: mon.node, Hostname: mon.hostname, Address: mon.address }]),
+    ),
+  };
+  const csi = [{ clusterID: work.namespace, monitors: mons.map(endpoint), namespace: work.namespace }];
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: endpointsName, namespace: work.namespace, ownerReferences: [work.owner] },
+    data: {
+      data: mons.map((mon) => `${mon.name}=${endpoint(mon)}`).join(','),
+      maxMonId: String(maxId),
+      mapping: JSON.stringify(mapping),
+      'csi-cluster-config-json': JSON.stringify(csi),
+      outOfQuorum: '',
+    },
+  };
+}
