@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { KubeObject } from '../api/resource.ts';
 import { backoffMs } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -48,6 +49,7 @@ export function createManager(deps: ManagerDeps): Manager {
   const tasks: Task[] = [];
 
   const runAll = async (signal: AbortSignal) => {
+    setMaxListeners(0, signal); // One for each controller, task and call.
     const runs = [
       ...controllers.map((controller) => controller.run(signal)),
       ...tasks.map((task) => keepRunning(task, clock, log, signal)),

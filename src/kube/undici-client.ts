@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { apiVersionOf, refOf, type KubeObject, type Resource, type Stored } from '../api/resource.ts';
 import { backoffMs } from '../lib/backoff.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
@@ -35,8 +36,10 @@ export function createKubeClient(config: KubeConfig, deps: KubeClientDeps = {}):
   const transport = createTransport(config, () => clock.now());
 
   /** Sends, and sends again while that is safe, inside the call's limit. */
-  const send: Send = async (call, safe, options) =>
-    await withDeadline(
+  const send: Send = async (call, safe, options) => {
+    // Many calls at once on one signal are what a reconcile does, no leak.
+    setMaxListeners(0, options.signal);
+    return await withDeadline(
       `${call.method} ${call.path}`,
       options.timeoutMs ?? callTimeoutMs,
       options.signal,
@@ -51,6 +54,7 @@ export function createKubeClient(config: KubeConfig, deps: KubeClientDeps = {}):
         }
       },
     );
+  };
 
   return {
     ...readCalls(send, transport),
