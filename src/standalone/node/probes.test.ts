@@ -62,7 +62,7 @@ test('readiness waits for the first success, and is lost after failureThreshold 
 test('liveness condemns after three failures, and not before startup has passed', async () => {
   const { own, clock, container, answers, runs } = bench({
     livenessProbe: { ...exec, periodSeconds: 1 },
-    startupProbe: { ...exec, periodSeconds: 1, failureThreshold: 30 },
+    startupProbe: { ...exec, initialDelaySeconds: 1, periodSeconds: 1, failureThreshold: 30 },
   });
   answers.startup = false;
   answers.liveness = false;
@@ -77,9 +77,11 @@ test('liveness condemns after three failures, and not before startup has passed'
 });
 
 test('a startup probe that never passes condemns', async () => {
-  const { own, clock, answers } = bench({ startupProbe: { ...exec, periodSeconds: 1, failureThreshold: 3 } });
+  const { own, clock, answers } = bench({
+    startupProbe: { ...exec, initialDelaySeconds: 1, periodSeconds: 1, failureThreshold: 3 },
+  });
   answers.startup = false;
-  await clock.advance(2_500);
+  await clock.advance(3_500);
   expect(own.condemned.get('c0')).toContain('failed startup probe');
 });
 

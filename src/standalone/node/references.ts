@@ -1,18 +1,19 @@
-import { ConfigMaps, Secrets } from '../../api/core.ts';
+import { ConfigMaps, PersistentVolumeClaims, Secrets } from '../../api/core.ts';
 import type { Resource } from '../../api/resource.ts';
 import { watchResource } from '../../kube/watcher.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 
-export type ReferenceKind = 'configmap' | 'secret';
+export type ReferenceKind = 'configmap' | 'secret' | 'claim';
+export type DataKind = Exclude<ReferenceKind, 'claim'>;
 export type ReferenceData = ReadonlyMap<string, Buffer>;
 
-/** ConfigMaps and Secrets that this node's pods name. Nothing of them is kept in memory. */
+/** ConfigMaps, Secrets and claims that this node's pods name. Nothing of them is kept in memory. */
 export interface PodReferences {
   /** Its keys, newest from the API, or undefined where there is none. */
   data(
-    kind: ReferenceKind,
+    kind: DataKind,
     namespace: string,
     name: string,
     signal: AbortSignal,
@@ -30,11 +31,16 @@ export interface ReferencesDeps {
 }
 
 const readMs = 10_000;
+const resources: Readonly<Record<ReferenceKind, Resource>> = {
+  configmap: ConfigMaps,
+  secret: Secrets,
+  claim: PersistentVolumeClaims,
+};
 
 export function podReferences({ client, clock, log, onChange }: ReferencesDeps): PodReferences {
   const followed = new Map<string, AbortController>();
   const watch = async (kind: ReferenceKind, namespace: string, signal: AbortSignal) => {
-    const resource: Resource = kind === 'secret' ? Secrets : ConfigMaps;
+    const resource = resources[kind];
     let listed = false;
     for await (const event of watchResource(client, resource, { namespace }, { clock, signal, log })) {
       if (event.type === 'initDone') listed = true;
@@ -72,7 +78,7 @@ export function podReferences({ client, clock, log, onChange }: ReferencesDeps):
         if (followed.has(namespace)) continue;
         const controller = new AbortController();
         followed.set(namespace, controller);
-        for (const kind of ['configmap', 'secret'] as const)
+        for (const kind of ['configmap', 'secret', 'claim'] as const)
           watch(kind, namespace, controller.signal).catch((err: unknown) =>
             log.error({ err, kind, namespace }, 'following references ended'),
           );

@@ -6,15 +6,14 @@ export interface VolumesInUse {
   /** Resolves when the API knows. */
   add(uniqueName: string, signal: AbortSignal): Promise<void>;
   remove(uniqueName: string): void;
+  /** What the disk shows after a restart. */
+  adopt(uniqueNames: readonly string[]): void;
   list(): readonly string[];
 }
 
 /** `publish` writes node.status.volumesInUse with the newest list. */
-export function volumesInUse(
-  initial: readonly string[],
-  publish: (signal?: AbortSignal) => Promise<void>,
-): VolumesInUse {
-  const names = new Set(initial);
+export function volumesInUse(publish: (signal?: AbortSignal) => Promise<void>): VolumesInUse {
+  const names = new Set<string>();
   const published = new Set<string>();
   return {
     async add(uniqueName, signal) {
@@ -28,6 +27,9 @@ export function volumesInUse(
       published.delete(uniqueName);
       // Late news only delays a detach: the next heartbeat carries it in any case.
       publish().catch(() => undefined);
+    },
+    adopt(uniqueNames) {
+      for (const name of uniqueNames) names.add(name);
     },
     list: () => [...names].sort(),
   };

@@ -6,7 +6,7 @@ import type {
   VolumeProjection,
 } from 'kubernetes-types/core/v1.js';
 import { podField, resourceField, type NodeCapacity, type PodAddresses } from '../pod-fields.ts';
-import type { PodReferences, ReferenceData, ReferenceKind } from '../references.ts';
+import type { PodReferences, ReferenceData, DataKind } from '../references.ts';
 import type { Payload, ProjectedFile } from './atomic-files.ts';
 import type { TokenSource } from './service-account-token.ts';
 
@@ -64,7 +64,7 @@ async function onePart(
 ): Promise<Payload> {
   const namespace = pod.metadata?.namespace ?? '';
   if (part.configMap || part.secret) {
-    const kind: ReferenceKind = part.configMap ? 'configmap' : 'secret';
+    const kind: DataKind = part.configMap ? 'configmap' : 'secret';
     const { name = '', items, optional = false } = part.configMap ?? part.secret ?? {};
     const data = await sources.references.data(kind, namespace, name, signal);
     if (!data && !optional) throw new Error(`${kind} "${name}" not found`);

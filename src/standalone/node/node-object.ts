@@ -1,0 +1,157 @@
+import { readFile, statfs } from 'node:fs/promises';
+import { arch, cpus, release, totalmem } from 'node:os';
+import type { Node, NodeCondition, NodeStatus } from 'kubernetes-types/core/v1.js';
+import type { NodeConfig } from '../config.ts';
+import type { NodeCapacity } from './pod-fields.ts';
+
+/** What the node registers with, and what its heartbeat says. */
+export interface NodeFacts {
+  readonly capacity: NodeCapacity;
+  readonly info: {
+    readonly kernelVersion: string;
+    readonly osImage: string;
+    readonly runtimeVersion: string;
+    readonly machineId: string;
+    readonly systemUuid: string;
+    readonly bootId: string;
+  };
+}
+
+const maxPods = 250;
+/** The Kubernetes whose kubelet this stands for. */
+const kubeletVersion = 'v1.34.0';
+export const kubeletPort = 10_250;
+
+export async function readNodeFacts(kubeletRoot: string, runtimeVersion: string): Promise<NodeFacts> {
+  const text = (path: string) =>
+    readFile(path, 'utf8').then(
+      (content) => content.trim(),
+      () => '',
+    );
+  const disk = await statfs(kubeletRoot);
+  const osRelease = await text('/etc/os-release');
+  return {
+    capacity: {
+      milliCpu: BigInt(cpus().length) * 1000n,
+      memoryBytes: BigInt(totalmem()),
+      ephemeralStorageBytes: BigInt(disk.blocks) * BigInt(disk.bsize),
+    },
+    info: {
+      kernelVersion: release(),
+      osImage: /^PRETTY_NAME="?([^"\n]*)/m.exec(osRelease)?.[1] ?? 'Linux',
+      runtimeVersion,
+      machineId: await text('/etc/machine-id'),
+      systemUuid: await text('/etc/machine-id'),
+      bootId: await text('/proc/sys/kernel/random/boot_id'),
+    },
+  };
+}
+
+export const kubeArch = (): string => (arch() === 'x64' ? 'amd64' : arch());
+
+export function nodeLabels(config: NodeConfig): Record<string, string> {
+  return {
+    'kubernetes.io/hostname': config.nodeName,
+    'kubernetes.io/os': 'linux',
+    'kubernetes.io/arch': kubeArch(),
+    'beta.kubernetes.io/os': 'linux',
+    'beta.kubernetes.io/arch': kubeArch(),
+    ...config.labels,
+  };
+}
+
+export function newNode(config: NodeConfig): Node {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: config.nodeName, labels: nodeLabels(config) },
+    spec: { podCIDR: config.podCidr, podCIDRs: [config.podCidr] },
+  };
+}
+
+export interface NodeHealth {
+  /** Empty where the node can run pods; else what is wrong. */
+  readonly notReady: string;
+  readonly diskPressure: boolean;
+  readonly memoryPressure: boolean;
+}
+
+const iso = (ms: number): string =>
+  new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z');
+
+export function nodeStatus(
+  config: NodeConfig,
+  facts: NodeFacts,
+  health: NodeHealth,
+  before: NodeStatus | undefined,
+  nowMs: number,
+): NodeStatus {
+  const resources = {
+    cpu:
+      facts.capacity.milliCpu % 1000n === 0n
+        ? String(facts.capacity.milliCpu / 1000n)
+        : `${facts.capacity.milliCpu}m`,
+    memory: `${facts.capacity.memoryBytes / 1024n}Ki`,
+    'ephemeral-storage': `${facts.capacity.ephemeralStorageBytes / 1024n}Ki`,
+    pods: String(maxPods),
+  };
+  const condition = (type: string, status: boolean, reason: string, message: string): NodeCondition => {
+    const old = before?.conditions?.find((one) => one.type === type);
+    const text = status ? 'True' : 'False';
+    return {
+      type,
+      status: text,
+      reason,
+      message,
+      lastHeartbeatTime: iso(nowMs),
+      lastTransitionTime:
+        old?.status === text && old.lastTransitionTime ? old.lastTransitionTime : iso(nowMs),
+    };
+  };
+  const ready = health.notReady === '';
+  const ours = [
+    health.memoryPressure
+      ? condition(
+          'MemoryPressure',
+          true,
+          'KubeletHasInsufficientMemory',
+          'kubelet has insufficient memory available',
+        )
+      : condition(
+          'MemoryPressure',
+          false,
+          'KubeletHasSufficientMemory',
+          'kubelet has sufficient memory available',
+        ),
+    health.diskPressure
+      ? condition('DiskPressure', true, 'KubeletHasDiskPressure', 'kubelet has disk pressure')
+      : condition('DiskPressure', false, 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
+    condition('PIDPressure', false, 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'),
+    ready
+      ? condition('Ready', true, 'KubeletReady', 'kubelet is posting ready status')
+      : condition('Ready', false, 'KubeletNotReady', health.notReady),
+  ];
+  const others = (before?.conditions ?? []).filter((old) => !ours.some((one) => one.type === old.type));
+  return {
+    capacity: resources,
+    allocatable: resources,
+    addresses: [
+      { type: 'InternalIP', address: config.nodeIp },
+      { type: 'Hostname', address: config.nodeName },
+    ],
+    conditions: [...others, ...ours],
+    daemonEndpoints: { kubeletEndpoint: { Port: kubeletPort } },
+    nodeInfo: {
+      architecture: kubeArch(),
+      bootID: facts.info.bootId,
+      containerRuntimeVersion: facts.info.runtimeVersion,
+      kernelVersion: facts.info.kernelVersion,
+      kubeProxyVersion: kubeletVersion,
+      kubeletVersion,
+      machineID: facts.info.machineId,
+      operatingSystem: 'linux',
+      osImage: facts.info.osImage,
+      systemUUID: facts.info.systemUuid,
+    },
+  };
+}

@@ -1,0 +1,124 @@
+import type { Clock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import { fromBinary } from '@bufbuild/protobuf';
+import { TaskOOMSchema } from '../../gen/containerd/task_pb.js';
+import type { ObservedPod } from './observed.ts';
+import type { ContainerRuntime } from './runtime.ts';
+
+/** The newest look at what the runtime has, kept by containerd's events with a listing as the fallback. */
+export interface RuntimeWatch {
+  pod(uid: string): ObservedPod | undefined;
+  pods(): ReadonlyMap<string, ObservedPod>;
+  /** Looks now; resolves once a look that began after this call is in. */
+  refresh(signal: AbortSignal): Promise<void>;
+  /** The time of the last look that succeeded, 0 before the first. */
+  readonly seenAtMs: number;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface RuntimeWatchDeps {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Uids of pods whose containers or sandboxes changed. */
+  onChange(uids: readonly string[]): void;
+}
+
+// With the event stream up, a look is only there for what it may have missed.
+const relistWithEventsMs = 5_000;
+const relistWithoutEventsMs = 1_000;
+const resubscribeMs = 1_000;
+
+export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps): RuntimeWatch {
+  let pods: ReadonlyMap<string, ObservedPod> = new Map();
+  let marks = new Map<string, string>();
+  let seenAtMs = 0;
+  let streaming = false;
+  let running: Promise<void> | undefined;
+  let queued: Promise<void> | undefined;
+
+  const look = async (signal: AbortSignal) => {
+    const found = await runtime.observe(signal);
+    const fresh = new Map([...found].map(([uid, pod]) => [uid, markOf(pod)]));
+    const changed = [...new Set([...fresh.keys(), ...marks.keys()])].filter(
+      (uid) => fresh.get(uid) !== marks.get(uid),
+    );
+    pods = found;
+    marks = fresh;
+    seenAtMs = clock.now();
+    if (changed.length > 0) onChange(changed);
+  };
+  const start = (signal: AbortSignal) => {
+    const own: Promise<void> = look(signal).finally(() => {
+      if (running === own) running = undefined;
+    });
+    return (running = own);
+  };
+  const refresh = (signal: AbortSignal): Promise<void> => {
+    if (!running) return start(signal);
+    // A look under way may have begun before the change that the caller has in mind: one more follows it.
+    queued ??= running
+      .catch(() => undefined)
+      .then(() => {
+        queued = undefined;
+        return start(signal);
+      });
+    return queued;
+  };
+
+  const follow = async (signal: AbortSignal) => {
+    while (!signal.aborted) {
+      try {
+        for await (const event of subscribed()) {
+          if (event.topic === '/tasks/oom' && event.event)
+            runtime.forget(fromBinary(TaskOOMSchema, event.event.value).containerId);
+          refresh(signal).catch(() => undefined); // The relist below says why looks fail.
+        }
+      } catch (err) {
+        if (!signal.aborted) log.debug({ err }, 'containerd event stream broke');
+      }
+      streaming = false;
+      await clock.sleep(resubscribeMs, signal).catch(() => undefined);
+    }
+    async function* subscribed() {
+      const events = runtime.taskEvents(signal);
+      streaming = true;
+      yield* events;
+    }
+  };
+
+  return {
+    pod: (uid) => pods.get(uid),
+    pods: () => pods,
+    refresh,
+    get seenAtMs() {
+      return seenAtMs;
+    },
+    async run(signal) {
+      const following = follow(signal);
+      let failing = false;
+      while (!signal.aborted) {
+        try {
+          await refresh(signal);
+          if (failing) log.info('container runtime answers again');
+          failing = false;
+        } catch (err) {
+          if (!failing && !signal.aborted) log.warn({ err }, 'container runtime does not answer');
+          failing = true;
+        }
+        const waitMs = streaming && !failing ? relistWithEventsMs : relistWithoutEventsMs;
+        await clock.sleep(waitMs, signal).catch(() => undefined);
+      }
+      await following;
+    },
+  };
+}
+
+/** Changes exactly when something of the pod does. */
+function markOf(pod: ObservedPod): string {
+  const sandboxes = pod.sandboxes.map((one) => `${one.id}:${one.ready}`);
+  const containers = pod.containers.map(
+    (one) => `${one.id}:${one.state}:${one.exitCode ?? ''}:${one.reason ?? ''}`,
+  );
+  return [...sandboxes, ...containers].join();
+}
