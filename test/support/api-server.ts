@@ -20,6 +20,8 @@ export async function startTestApi(options: { clock?: Clock; log?: Logger } = {}
     store,
     listen: [{ host: '127.0.0.1', port: 0 }],
     insecureAdmin: true,
+    // No controller makes the `default` accounts that pods would need.
+    withoutAdmission: ['ServiceAccount'],
     log: options.log ?? silentLogger,
     ...(options.clock ? { clock: options.clock } : {}),
   });

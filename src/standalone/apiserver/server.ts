@@ -1,21 +1,42 @@
 import { randomUUID } from 'node:crypto';
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { systemClock, type Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { customDefinitions } from './admission/custom-definition.ts';
-import { namespaceLifecycle } from './admission/namespace-lifecycle.ts';
+import { admissionPlugins } from './admission/plugins.ts';
 import { adminAccess, type Access } from './auth/access.ts';
-import { bootstrap } from './bootstrap.ts';
+import { authenticator } from './auth/authenticate.ts';
+import { authorizer } from './auth/authorize.ts';
+import { impersonated } from './auth/impersonate.ts';
+import { rbac, type Rbac } from './auth/rbac.ts';
+import {
+  serviceAccountTokens,
+  type ServiceAccountTokens,
+  type TokenKeys,
+} from './auth/service-account-token.ts';
+import { bootstrap, type Advertised } from './bootstrap.ts';
+import { cleanUpDefinitions } from './crd/cleanup.ts';
 import { serveCustomKinds } from './crd/served-kinds.ts';
 import { discovery } from './http/discovery.ts';
-import { requestHandler } from './http/handler.ts';
+import { requestHandler, type HandlerDeps } from './http/handler.ts';
+import { health, type HealthCheck } from './http/health.ts';
+import { apiMetrics } from './http/metrics.ts';
+import { openApi } from './http/openapi.ts';
+import { upgradeHandler } from './http/upgrade.ts';
+import { maintain } from './maintenance.ts';
 import { kindTable } from './registry/kind-table.ts';
 import type { RegistryDeps } from './registry/request.ts';
-import { startWatchCache } from './registry/watch-cache.ts';
+import { startWatchCache, type WatchCache } from './registry/watch-cache.ts';
 import { builtinKinds } from './interim/schema/builtin-kinds.ts';
 import type { Store } from './store/store.ts';
+import type { NodeProxy } from './subresource/node-proxy.ts';
+import { specialHandler } from './subresource/special.ts';
 
 export interface ListenAddress {
   readonly host: string;
@@ -23,14 +44,29 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+export interface AuthnOptions {
+  /** PEM: signs client certificates. */
+  readonly clientCa: string;
+  readonly serviceAccount: TokenKeys;
+}
+
 export interface ApiServerOptions {
   /** Closed by whoever opened it. */
   readonly store: Store;
   readonly listen: readonly ListenAddress[];
-  /** PEM texts. Absent only with `insecureAdmin`. */
+  /** PEM texts of the server's certificate. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
-  /** Plain HTTP where everybody is admin: for tests on loopback. */
+  readonly authn?: AuthnOptions | undefined;
+  /** Plain HTTP where everybody is admin, instead of `tls` and `authn`: for tests on loopback. */
   readonly insecureAdmin?: boolean;
+  /** The way to nodes for logs, exec, attach and port-forward. */
+  readonly nodeProxy?: NodeProxy | undefined;
+  /** 10.96.0.0/16 where not said. */
+  readonly serviceCidr?: string;
+  /** Where pods reach the API; the first listener where not said. */
+  readonly advertise?: Advertised | undefined;
+  /** Admission plugins to leave out, by name: `ServiceAccount` where no controller makes accounts. */
+  readonly withoutAdmission?: readonly string[];
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly log: Logger;
@@ -43,12 +79,92 @@ export interface ApiServer {
   close(): Promise<void>;
 }
 
+const defaultServiceCidr = '10.96.0.0/16';
+
+function accessOf(
+  options: ApiServerOptions,
+  cache: WatchCache,
+  roles: Rbac,
+  tokens: ServiceAccountTokens | undefined,
+): Access {
+  if (options.insecureAdmin) return adminAccess;
+  if (!options.tls || !tokens)
+    throw new Error('a server without TLS and authentication must say insecureAdmin');
+  const authenticate = authenticator(tokens, cache);
+  return {
+    authenticate: async (req, signal) => impersonated(roles, await authenticate(req, signal), req),
+    authorize: authorizer(roles, cache),
+  };
+}
+
+function healthChecks(store: Store, cache: WatchCache): HealthCheck[] {
+  return [
+    { name: 'ping', check: () => Promise.resolve(undefined) },
+    {
+      name: 'etcd',
+      async check() {
+        await store.revision(AbortSignal.timeout(2_000));
+        return undefined;
+      },
+    },
+    {
+      name: 'informer-sync',
+      async check() {
+        await cache.fresh(AbortSignal.timeout(2_000));
+        return undefined;
+      },
+    },
+  ];
+}
+
+function listenOn(server: Server, { host, port }: ListenAddress, scheme: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve(`${scheme}://${host}:${(server.address() as AddressInfo).port}`);
+    });
+  });
+}
+
+function httpServers(options: ApiServerOptions, handlers: HandlerDeps): Server[] {
+  const { listen, tls, authn, nodeProxy } = options;
+  const handle = requestHandler(handlers);
+  const upgrade = nodeProxy && upgradeHandler(handlers, nodeProxy);
+  return listen.map(() => {
+    const listener = (req: IncomingMessage, res: ServerResponse) => void handle(req, res);
+    const server = tls
+      ? createHttpsServer(
+          { ...tls, ...(authn ? { ca: authn.clientCa, requestCert: true, rejectUnauthorized: false } : {}) },
+          listener,
+        )
+      : createHttpServer(listener);
+    if (upgrade) server.on('upgrade', (req, socket, head) => void upgrade(req, socket, head));
+    // Watches stay open for an hour; requests have a limit of their own.
+    server.requestTimeout = 0;
+    server.keepAliveTimeout = 120_000;
+    return server;
+  });
+}
+
+async function closeServer(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
 /** Starts the API over a store; resolves when it answers. */
 export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { store, listen, tls, clock = systemClock, random = Math.random, log } = options;
+  const { store, listen, authn, clock = systemClock, random = Math.random, log } = options;
+  const { serviceCidr = defaultServiceCidr } = options;
   const stop = new AbortController();
   const cache = await startWatchCache({ store, clock, log, signal: stop.signal });
   const kinds = kindTable(builtinKinds());
+  serveCustomKinds(cache, kinds, log);
+  const roles = rbac(cache);
+  const tokens = authn && serviceAccountTokens(authn.serviceAccount, cache, () => clock.now());
+  const plugins = admissionPlugins({ cache, clock, random, serviceCidr, rbac: roles });
   const registry: RegistryDeps = {
     store,
     cache,
@@ -57,61 +173,39 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     log,
     random,
     newUid: randomUUID,
-    admission: [customDefinitions(() => clock.now()), namespaceLifecycle(cache)],
+    admission: plugins.filter(({ name }) => !options.withoutAdmission?.includes(name)),
   };
-  serveCustomKinds(cache, kinds, log);
-  await bootstrap(registry, stop.signal);
-  const access: Access = adminAccess;
   const discover = discovery(kinds);
-  const handle = requestHandler({
+  const metrics = apiMetrics(() => cache.revision);
+  const servers = httpServers(options, {
     registry,
-    access,
+    access: accessOf(options, cache, roles, tokens),
     plain: [
       (path, _query, req) => discover(path, req.headers.accept),
-      (path) =>
-        path === '/healthz' || path === '/readyz' || path === '/livez'
-          ? { code: 200, text: 'ok', contentType: 'text/plain' }
-          : path === '/version'
-            ? {
-                code: 200,
-                text: JSON.stringify({ major: '1', minor: '32', gitVersion: 'v1.32.4+holdfast' }),
-                contentType: 'application/json',
-              }
-            : undefined,
+      openApi(kinds),
+      health(healthChecks(store, cache)),
+      metrics.handler,
     ],
-    special: [],
+    special: [specialHandler({ rbac: roles, tokens, nodeProxy: options.nodeProxy })],
     log,
-    observe: () => undefined,
+    observe: metrics.observe,
   });
-  const listener = (req: IncomingMessage, res: ServerResponse) => void handle(req, res);
-  const servers = listen.map(() => (tls ? createHttpsServer(tls, listener) : createHttpServer(listener)));
-  const urls = await Promise.all(
-    servers.map(
-      (server, i) =>
-        new Promise<string>((resolve, reject) => {
-          const { host, port } = listen[i] as ListenAddress;
-          server.once('error', reject);
-          server.listen(port, host, () => {
-            const bound = (server.address() as AddressInfo).port;
-            resolve(`${tls ? 'https' : 'http'}://${host}:${bound}`);
-          });
-        }),
-    ),
-  );
+  const scheme = options.tls ? 'https' : 'http';
+  const [first] = listen;
+  if (!first) throw new Error('the server has no address to listen on');
+  const advertise = options.advertise ?? { host: first.host, port: first.port || 443 };
+  await bootstrap(registry, { serviceCidr, advertise }, stop.signal);
+  const urls = await Promise.all(servers.map((server, i) => listenOn(server, listen[i] ?? first, scheme)));
+  const background = [
+    cleanUpDefinitions(registry, log, stop.signal),
+    maintain({ store, cache, clock, log }, stop.signal),
+  ];
   return {
     urls,
     async close() {
       stop.abort(new Error('the server is closing'));
-      await Promise.all(
-        servers.map(
-          (server) =>
-            new Promise<void>((resolve) => {
-              server.close(() => resolve());
-              server.closeAllConnections();
-            }),
-        ),
-      );
-      await cache.done;
+      await Promise.all(servers.map(closeServer));
+      await Promise.allSettled([...background, cache.done]);
     },
   };
 }

@@ -4,7 +4,7 @@ import type { UserInfo } from '../registry/request.ts';
 
 /** What is to be done, and to what. */
 export type Attempt =
-  | { readonly route: ResourceRoute; readonly verb: string }
+  | { readonly route: ResourceRoute; readonly verb: string; readonly query: URLSearchParams }
   | { readonly path: string; readonly verb: string };
 
 /** Who a request comes from, and whether they may. Both refuse with ApiError: 401, 403. */
@@ -14,9 +14,11 @@ export interface Access {
 }
 
 export const mastersGroup = 'system:masters';
+export const authenticatedGroup = 'system:authenticated';
+export const anonymousUser: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] };
 
 /** Everybody is admin: for tests over plain HTTP on loopback. */
 export const adminAccess: Access = {
-  authenticate: () => Promise.resolve({ name: 'admin', groups: [mastersGroup, 'system:authenticated'] }),
+  authenticate: () => Promise.resolve({ name: 'admin', groups: [mastersGroup, authenticatedGroup] }),
   authorize: () => Promise.resolve(),
 };

@@ -6,15 +6,18 @@ import type { Reply } from './respond.ts';
 import type { ResourceRoute } from './route.ts';
 
 /** One request for objects, known and allowed. */
-export interface Exchange {
+export interface ObjectRequest {
   readonly deps: RegistryDeps;
   readonly kind: KindInfo;
   readonly route: ResourceRoute;
   readonly verb: string;
   readonly query: URLSearchParams;
   readonly req: IncomingMessage;
-  readonly res: ServerResponse;
   readonly caller: Caller;
+}
+
+export interface Exchange extends ObjectRequest {
+  readonly res: ServerResponse;
 }
 
 /** The answer, or `streamed` where the handler wrote it itself. */

@@ -76,7 +76,7 @@ export function requestHandler(deps: HandlerDeps) {
     if (!endless) inFlight++;
     try {
       const user = await access.authenticate(req, signal);
-      await access.authorize(user, route ? { route, verb } : { path: url.pathname, verb }, signal);
+      await access.authorize(user, route ? { route, verb, query } : { path: url.pathname, verb }, signal);
       if (!route) {
         for (const handler of plain) {
           const reply = await handler(url.pathname, query, req);

@@ -26,7 +26,7 @@ export function warningHeader(text: string): string {
 
 export interface Reply {
   readonly code: number;
-  readonly text: string;
+  readonly text: string | Uint8Array;
   readonly contentType: string;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
 }
@@ -36,7 +36,7 @@ export async function send(req: IncomingMessage, res: ServerResponse, reply: Rep
   for (const [name, value] of Object.entries(reply.headers ?? {})) res.setHeader(name, value as string);
   res.setHeader('content-type', reply.contentType);
   res.setHeader('cache-control', 'no-cache, private');
-  let body: Buffer = Buffer.from(reply.text);
+  let body = typeof reply.text === 'string' ? Buffer.from(reply.text) : Buffer.from(reply.text);
   if (body.length > gzipAboveBytes && /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''))) {
     body = await gzipAsync(body, { level: 1 });
     res.setHeader('content-encoding', 'gzip');

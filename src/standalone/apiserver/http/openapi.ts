@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import { openApiV2Json, openApiV2Protobuf } from '../interim/openapi/v2.ts';
+import { openApiV3Document, openApiV3Index } from '../interim/openapi/v3.ts';
+import type { KindTable } from '../registry/kind-table.ts';
+import { parseAccept } from './negotiate.ts';
+import type { PlainHandler } from './handler.ts';
+import type { Reply } from './respond.ts';
+
+const protobufTypes = [
+  'application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
+  'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+];
+
+/** `/openapi/v2` and `/openapi/v3`: made when first asked for, and again when the kinds changed. */
+export function openApi(kinds: KindTable): PlainHandler {
+  let generation = -1;
+  let made = new Map<string, Reply>();
+
+  const json = (object: object): Reply => {
+    const text = JSON.stringify(object);
+    const etag = `"${createHash('sha256').update(text).digest('hex').slice(0, 32).toUpperCase()}"`;
+    return { code: 200, text, contentType: 'application/json', headers: { etag } };
+  };
+
+  function answer(path: string, protobuf: boolean): Reply | undefined {
+    const all = kinds.all();
+    if (path === '/openapi/v3') return json(openApiV3Index(all));
+    const version = /^\/openapi\/v3\/(?:api|apis\/([^/]+))\/([^/]+)$/.exec(path);
+    if (version) {
+      const [, group = '', name = ''] = version;
+      if (!all.some((kind) => kind.group === group && kind.version === name)) return undefined;
+      return json(openApiV3Document(all, group, name));
+    }
+    if (path !== '/openapi/v2' && path !== '/swagger-2.0.0.pb-v1') return undefined;
+    if (path === '/openapi/v2' && !protobuf) return json(openApiV2Json(all));
+    return { code: 200, text: openApiV2Protobuf(all), contentType: protobufTypes[0] as string };
+  }
+
+  return (path, _query, req) => {
+    if (!path.startsWith('/openapi/') && path !== '/swagger-2.0.0.pb-v1') return undefined;
+    if (generation !== kinds.generation) {
+      generation = kinds.generation;
+      made = new Map();
+    }
+    const [first] = parseAccept(req.headers.accept ?? '');
+    const protobuf = protobufTypes.includes(first?.type ?? '');
+    const key = `${path} ${protobuf}`;
+    let reply = made.get(key);
+    if (!reply) {
+      reply = answer(path, protobuf);
+      if (reply) made.set(key, reply);
+    }
+    if (reply?.headers && req.headers['if-none-match'] === reply.headers['etag'])
+      return { ...reply, code: 304, text: '' };
+    return reply;
+  };
+}
