@@ -11,11 +11,15 @@ export function fieldsNotHonoured(
   const exact = new Set(honoured.filter((path) => !path.endsWith('.**')));
   const whole = honoured.filter((path) => path.endsWith('.**')).map((path) => path.slice(0, -3));
   const found = new Set<string>();
-  const below = (path: string) => [...exact, ...whole].some((known) => known.startsWith(`${path}.`) || known.startsWith(`${path}[]`));
+  const below = (path: string) =>
+    [...exact, ...whole].some((known) => known.startsWith(`${path}.`) || known.startsWith(`${path}[]`));
 
   const walk = (value: unknown, path: string) => {
     if (isNothing(value)) return;
-    if (whole.some((known) => path === known || path.startsWith(`${known}.`) || path.startsWith(`${known}[]`))) return;
+    if (
+      whole.some((known) => path === known || path.startsWith(`${known}.`) || path.startsWith(`${known}[]`))
+    )
+      return;
     if (harmless[path]?.includes(value)) return;
     if (exact.has(path) && !below(path)) return;
     if (Array.isArray(value)) {

@@ -10,7 +10,11 @@ const hashAnnotation = 'holdfast.io/applied';
 /** The objects that the operator makes. Reads come from caches; what is made once is read from the API. */
 export interface OwnedObjects {
   /** The newest state in the cache, or undefined where there is none. */
-  get<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef, signal: AbortSignal): Promise<Stored<T> | undefined>;
+  get<T extends KubeObject>(
+    resource: Resource<T>,
+    ref: ObjectRef,
+    signal: AbortSignal,
+  ): Promise<Stored<T> | undefined>;
   list<T extends KubeObject>(
     resource: Resource<T>,
     namespace: string | undefined,
@@ -28,7 +32,11 @@ export interface OwnedObjects {
 
 export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects {
   // One cache a kind, over all namespaces the operator serves; a cache is synced once and then answers at once.
-  const cacheOf = async <T extends KubeObject>(resource: Resource<T>, namespace: string | undefined, signal: AbortSignal) => {
+  const cacheOf = async <T extends KubeObject>(
+    resource: Resource<T>,
+    namespace: string | undefined,
+    signal: AbortSignal,
+  ) => {
     const cache = caches.cache(resource, namespace === undefined ? {} : { namespace });
     await cache.synced(signal);
     return cache;
@@ -43,7 +51,11 @@ export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects
     async ensure(resource, wanted, signal) {
       const hash = contentHash(wanted);
       const current = await objects.get(resource, refOf(wanted), signal);
-      if (current && current.metadata.annotations?.[hashAnnotation] === hash && !current.metadata.deletionTimestamp)
+      if (
+        current &&
+        current.metadata.annotations?.[hashAnnotation] === hash &&
+        !current.metadata.deletionTimestamp
+      )
         return current;
       const annotations = { ...wanted.metadata?.annotations, [hashAnnotation]: hash };
       const marked = { ...wanted, metadata: { ...wanted.metadata, annotations } };
@@ -65,7 +77,8 @@ export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects
         return theirs;
       }
     },
-    remove: (resource, ref, signal) => client.delete(resource, ref, { signal, propagationPolicy: 'Background' }),
+    remove: (resource, ref, signal) =>
+      client.delete(resource, ref, { signal, propagationPolicy: 'Background' }),
   };
   return objects;
 }

@@ -54,11 +54,21 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     log,
     onConnected: (cluster) => enqueue('ceph-cluster', cluster),
   });
-  const all = (cache: { list(namespace?: string): readonly { metadata: { namespace?: string; name: string } }[] }) =>
-    cache.list(namespace).map((one) => ({ namespace: one.metadata.namespace, name: one.metadata.name }));
+  const all = (cache: {
+    list(namespace?: string): readonly { metadata: { namespace?: string; name: string } }[];
+  }) => cache.list(namespace).map((one) => ({ namespace: one.metadata.namespace, name: one.metadata.name }));
 
   manager.add({
-    reconciler: clusterReconciler({ kube: client, objects, links, images, operatorNamespace: namespace, clock, random, ensureCsi }),
+    reconciler: clusterReconciler({
+      kube: client,
+      objects,
+      links,
+      images,
+      operatorNamespace: namespace,
+      clock,
+      random,
+      ensureCsi,
+    }),
     resource: CephClusters,
     namespace,
     triggers: [
@@ -81,4 +91,3 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     await links.close();
   }
 }
-

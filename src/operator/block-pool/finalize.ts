@@ -19,14 +19,25 @@ const maxNamed = 5;
  * Removes the pool with its rule, but only once nothing is in it: images, and images in the trash, keep
  * it. With no CephCluster left there is nothing to remove it from.
  */
-export async function finalizePool(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, context: ReconcileContext): Promise<Outcome> {
+export async function finalizePool(
+  deps: BlockPoolDeps,
+  pool: Stored<CephBlockPool>,
+  context: ReconcileContext,
+): Promise<Outcome> {
   const { signal, log } = context;
   const namespace = pool.metadata.namespace ?? '';
   const ceph = deps.links.get(namespace);
   if (!ceph) {
     const clusters = await deps.objects.list(CephClusters, namespace, signal);
     if (clusters.length === 0) return done;
-    await tell(deps, pool, context, true, 'ClusterNotReady', 'the Ceph cluster is not reached, so nobody can say what is in the pool');
+    await tell(
+      deps,
+      pool,
+      context,
+      true,
+      'ClusterNotReady',
+      'the Ceph cluster is not reached, so nobody can say what is in the pool',
+    );
     return requeueAfter(2_000);
   }
   const name = poolName(pool);
@@ -48,14 +59,23 @@ async function imagesLeft(ceph: Ceph, name: string, signal: AbortSignal): Promis
   if (images.length + trash.length === 0) return undefined;
   const named = images.slice(0, maxNamed).join(', ');
   const parts = [
-    ...(images.length > 0 ? [`${images.length} image${images.length === 1 ? '' : 's'} (${named}${images.length > maxNamed ? ', ...' : ''})`] : []),
+    ...(images.length > 0
+      ? [
+          `${images.length} image${images.length === 1 ? '' : 's'} (${named}${images.length > maxNamed ? ', ...' : ''})`,
+        ]
+      : []),
     ...(trash.length > 0 ? [`${trash.length} in the trash`] : []),
   ];
   return `the pool holds ${parts.join(' and ')}; delete the PersistentVolumeClaims that use them first`;
 }
 
 /** The rule was the pool’s own; another pool that was given it by hand keeps it. */
-async function removeRule(ceph: Ceph, name: string, pool: Stored<CephBlockPool>, signal: AbortSignal): Promise<void> {
+async function removeRule(
+  ceph: Ceph,
+  name: string,
+  pool: Stored<CephBlockPool>,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await deleteRule(ceph, ruleNameOf(name, ruleSpecOf(pool.spec)), signal);
   } catch (error) {
@@ -63,7 +83,14 @@ async function removeRule(ceph: Ceph, name: string, pool: Stored<CephBlockPool>,
   }
 }
 
-async function tell(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, { signal }: ReconcileContext, blocked: boolean, reason: Reason, message: string): Promise<void> {
+async function tell(
+  deps: BlockPoolDeps,
+  pool: Stored<CephBlockPool>,
+  { signal }: ReconcileContext,
+  blocked: boolean,
+  reason: Reason,
+  message: string,
+): Promise<void> {
   await writeStatus(
     deps.kube,
     CephBlockPools,
@@ -71,7 +98,13 @@ async function tell(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, { signal }
     (current) => {
       const conditions = setCondition(
         current.status?.conditions as Condition[] | undefined,
-        { type: 'DeletionIsBlocked', status: blocked, reason, message, observedGeneration: current.metadata.generation },
+        {
+          type: 'DeletionIsBlocked',
+          status: blocked,
+          reason,
+          message,
+          observedGeneration: current.metadata.generation,
+        },
         deps.clock.now(),
       );
       type Conditions = NonNullable<NonNullable<CephBlockPool['status']>['conditions']>;

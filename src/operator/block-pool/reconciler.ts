@@ -35,7 +35,13 @@ export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPo
     async reconcile(pool, context) {
       if (pool.metadata.labels?.['ceph.rook.io/do-not-reconcile'] !== undefined) return done;
       const { found, outcome } = await look(deps, pool, context, initialised);
-      await writeStatus(deps.kube, CephBlockPools, pool, (current) => poolStatus(current, found, deps.clock.now()), context);
+      await writeStatus(
+        deps.kube,
+        CephBlockPools,
+        pool,
+        (current) => poolStatus(current, found, deps.clock.now()),
+        context,
+      );
       return outcome;
     },
     async finalize(pool, context) {
@@ -51,7 +57,12 @@ interface Look {
   readonly outcome: Outcome;
 }
 
-async function look(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, context: ReconcileContext, initialised: Set<string>): Promise<Look> {
+async function look(
+  deps: BlockPoolDeps,
+  pool: Stored<CephBlockPool>,
+  context: ReconcileContext,
+  initialised: Set<string>,
+): Promise<Look> {
   const base: PoolFindings = {
     problems: [],
     notHonoured: fieldsNotHonoured(pool.spec, honouredPoolFields, harmlessPoolValues),
@@ -60,9 +71,16 @@ async function look(deps: BlockPoolDeps, pool: Stored<CephBlockPool>, context: R
   if (problems.length > 0) return { found: { ...base, problems }, outcome: done };
   const namespace = pool.metadata.namespace ?? '';
   const rook = await liveRookOperator(deps.objects, [namespace, deps.operatorNamespace], context.signal);
-  if (rook) return waiting(base, 'RookOperatorActive', 'a live Rook operator owns this pool; scale it to 0 to hand it over', 30_000);
+  if (rook)
+    return waiting(
+      base,
+      'RookOperatorActive',
+      'a live Rook operator owns this pool; scale it to 0 to hand it over',
+      30_000,
+    );
   const ceph = deps.links.get(namespace);
-  if (!ceph) return waiting(base, 'ClusterNotReady', await clusterWord(deps, namespace, context.signal), waitMs);
+  if (!ceph)
+    return waiting(base, 'ClusterNotReady', await clusterWord(deps, namespace, context.signal), waitMs);
   return await bring(ceph, pool, base, context, initialised);
 }
 
@@ -78,7 +96,13 @@ const waiting = (base: PoolFindings, reason: Reason, message: string, afterMs: n
   outcome: requeueAfter(afterMs),
 });
 
-async function bring(ceph: Ceph, resource: Stored<CephBlockPool>, base: PoolFindings, { log, signal }: ReconcileContext, initialised: Set<string>): Promise<Look> {
+async function bring(
+  ceph: Ceph,
+  resource: Stored<CephBlockPool>,
+  base: PoolFindings,
+  { log, signal }: ReconcileContext,
+  initialised: Set<string>,
+): Promise<Look> {
   const { spec, metadata } = resource;
   const name = poolName(resource);
   const size = spec.replicated?.size ?? 3;
@@ -93,7 +117,9 @@ async function bring(ceph: Ceph, resource: Stored<CephBlockPool>, base: PoolFind
   if (rule === undefined)
     return waiting(base, 'DeviceClassMissing', `no OSD has the device class ${wanted.deviceClass}`, waitMs);
   if (!pool) {
-    const pgNum = Number(spec.parameters?.['pg_num']) || startingPgNum(status.osds.up, size, spec.replicated?.targetSizeRatio);
+    const pgNum =
+      Number(spec.parameters?.['pg_num']) ||
+      startingPgNum(status.osds.up, size, spec.replicated?.targetSizeRatio);
     log.info({ pool: name, size, rule, pgNum }, 'creating pool');
     pool = await createPool(ceph, name, { size, crushRule: rule, pgNum, autoscaleMode: 'on' }, signal);
   }
@@ -103,7 +129,14 @@ async function bring(ceph: Ceph, resource: Stored<CephBlockPool>, base: PoolFind
     refused,
     pool: { id: pool.id, failureDomain: wanted.failureDomain },
   };
-  return await prove(ceph, { name, size, uid: metadata.uid, application: spec.application || 'rbd' }, found, wanted, signal, initialised);
+  return await prove(
+    ceph,
+    { name, size, uid: metadata.uid, application: spec.application || 'rbd' },
+    found,
+    wanted,
+    signal,
+    initialised,
+  );
 }
 
 interface PoolToProve {
@@ -113,7 +146,14 @@ interface PoolToProve {
   readonly application: string;
 }
 
-async function prove(ceph: Ceph, pool: PoolToProve, found: PoolFindings, rule: ReturnType<typeof ruleSpecOf>, signal: AbortSignal, initialised: Set<string>): Promise<Look> {
+async function prove(
+  ceph: Ceph,
+  pool: PoolToProve,
+  found: PoolFindings,
+  rule: ReturnType<typeof ruleSpecOf>,
+  signal: AbortSignal,
+  initialised: Set<string>,
+): Promise<Look> {
   const domains = await failureDomains(ceph, rule, signal);
   if (domains < pool.size) {
     const lacking = `${pool.size} copies need ${pool.size} failure domains of type ${rule.failureDomain} with an OSD up, there are ${domains}`;
@@ -126,12 +166,17 @@ async function prove(ceph: Ceph, pool: PoolToProve, found: PoolFindings, rule: R
       initialised.add(pool.uid);
     }
   } catch (error) {
-    const blocked = isDeadlineError(error) || (isCephError(error) && (error.retryable || error.errnoName === 'ETIMEDOUT'));
+    const blocked =
+      isDeadlineError(error) || (isCephError(error) && (error.retryable || error.errnoName === 'ETIMEDOUT'));
     if (!blocked) throw error;
-    return waiting(found, 'WriteNotProven', 'placement groups are not active yet: no write went through', soonMs);
+    return waiting(
+      found,
+      'WriteNotProven',
+      'placement groups are not active yet: no write went through',
+      soonMs,
+    );
   }
   const status = await readStatus(ceph, signal);
   // Writes go through; that copies are still being made is worth a word, not a wait.
   return { found: { ...found, ready: true, clean: allPgsClean(status) }, outcome: requeueAfter(recheckMs) };
 }
-

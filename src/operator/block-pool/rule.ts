@@ -11,7 +11,12 @@ export const ruleSpecOf = (spec: CephBlockPoolSpec): RuleSpec => ({
 
 /** A rule of the pool’s own: named by what it does, so that a changed spec gets another, and pools stay apart. */
 export const ruleNameOf = (pool: string, rule: RuleSpec): string =>
-  [pool, rule.failureDomain, ...(rule.deviceClass ? [rule.deviceClass] : []), ...(rule.root === 'default' ? [] : [rule.root])].join('_');
+  [
+    pool,
+    rule.failureDomain,
+    ...(rule.deviceClass ? [rule.deviceClass] : []),
+    ...(rule.root === 'default' ? [] : [rule.root]),
+  ].join('_');
 
 /** The rule’s name; made where it is not there, or undefined where no OSD has the device class yet. */
 export async function ensureRule(
@@ -22,7 +27,8 @@ export async function ensureRule(
 ): Promise<string | undefined> {
   const name = ruleNameOf(pool, spec);
   if (await readRule(ceph, name, signal)) return name;
-  if (spec.deviceClass && !(await readDeviceClasses(ceph, signal)).includes(spec.deviceClass)) return undefined;
+  if (spec.deviceClass && !(await readDeviceClasses(ceph, signal)).includes(spec.deviceClass))
+    return undefined;
   return (await createRule(ceph, name, spec, signal)).name;
 }
 

@@ -21,13 +21,16 @@ export async function applyPoolSettings(
     try {
       await change();
     } catch (error) {
-      if (!isCephError(error, 'EINVAL') && !isCephError(error, 'ENOENT') && !isCephError(error, 'EPERM')) throw error;
+      if (!isCephError(error, 'EINVAL') && !isCephError(error, 'ENOENT') && !isCephError(error, 'EPERM'))
+        throw error;
       problems.push({ field: `spec.${field}`, message: `Ceph refused it: ${error.text}` });
     }
   };
   const size = spec.replicated?.size ?? pool.size;
-  if (pool.size !== size) await attempt('replicated.size', () => setPool(ceph, pool.name, 'size', size, signal));
-  if (pool.crushRule !== rule) await attempt('failureDomain', () => setPool(ceph, pool.name, 'crush_rule', rule, signal));
+  if (pool.size !== size)
+    await attempt('replicated.size', () => setPool(ceph, pool.name, 'size', size, signal));
+  if (pool.crushRule !== rule)
+    await attempt('failureDomain', () => setPool(ceph, pool.name, 'crush_rule', rule, signal));
   const application = spec.application || 'rbd';
   if (!pool.applications.includes(application))
     await attempt('application', () => enableApplication(ceph, pool.name, application, signal));
@@ -44,7 +47,8 @@ function wantedOptions(spec: CephBlockPoolSpec): [name: string, value: string, f
   if (spec.compressionMode) wanted.push(['compression_mode', spec.compressionMode, 'compressionMode']);
   const ratio = spec.replicated?.targetSizeRatio;
   if (ratio) wanted.push(['target_size_ratio', String(ratio), 'replicated.targetSizeRatio']);
-  for (const [name, value] of Object.entries(spec.parameters ?? {})) wanted.push([name, value, `parameters.${name}`]);
+  for (const [name, value] of Object.entries(spec.parameters ?? {}))
+    wanted.push([name, value, `parameters.${name}`]);
   return wanted;
 }
 

@@ -27,7 +27,8 @@ export function poolStatus(pool: CephBlockPool, found: PoolFindings, nowMs: numb
     { type: 'Progressing', status: phase === 'Progressing', reason, message },
   ];
   const had = (type: string) => before.conditions?.some((one) => one.type === type) ?? false;
-  if (phase === 'Failure' || had('Failure')) updates.push({ type: 'Failure', status: phase === 'Failure', reason, message });
+  if (phase === 'Failure' || had('Failure'))
+    updates.push({ type: 'Failure', status: phase === 'Failure', reason, message });
   const fields = [
     ...found.notHonoured,
     ...(found.refused ?? []).map((one) => `${one.field.replace(/^spec\./, '')} (${one.message})`),
@@ -37,10 +38,12 @@ export function poolStatus(pool: CephBlockPool, found: PoolFindings, nowMs: numb
       type: 'FieldsNotHonoured',
       status: fields.length > 0,
       reason: fields.length > 0 ? 'FieldsNotHonoured' : 'AllFieldsHonoured',
-      message: fields.length > 0 ? `This release does not act on ${nameFields(fields)}` : 'Every field is acted on',
+      message:
+        fields.length > 0 ? `This release does not act on ${nameFields(fields)}` : 'Every field is acted on',
     });
   let conditions = before.conditions as Condition[] | undefined;
-  for (const update of updates) conditions = setCondition(conditions, { ...update, observedGeneration: generation }, nowMs);
+  for (const update of updates)
+    conditions = setCondition(conditions, { ...update, observedGeneration: generation }, nowMs);
   return {
     ...before,
     observedGeneration: generation,
@@ -54,14 +57,19 @@ export function poolStatus(pool: CephBlockPool, found: PoolFindings, nowMs: numb
   };
 }
 
-function summary(found: PoolFindings): { phase: 'Ready' | 'Progressing' | 'Failure'; reason: Reason; message: string } {
+function summary(found: PoolFindings): {
+  phase: 'Ready' | 'Progressing' | 'Failure';
+  reason: Reason;
+  message: string;
+} {
   if (found.problems.length > 0)
     return {
       phase: 'Failure',
       reason: 'SpecInvalid',
       message: found.problems.map((problem) => `${problem.field} ${problem.message}`).join('; '),
     };
-  if (found.ready) return { phase: 'Ready', reason: 'PoolCreated', message: 'The pool is there, and a write went through' };
+  if (found.ready)
+    return { phase: 'Ready', reason: 'PoolCreated', message: 'The pool is there, and a write went through' };
   const wait = found.wait ?? { reason: 'ReconcileStarted' as const, message: 'Bringing the pool up' };
   return { phase: 'Progressing', ...wait };
 }

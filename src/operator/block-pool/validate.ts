@@ -11,7 +11,8 @@ export function validatePool(spec: CephBlockPoolSpec): Problem[] {
   const erasure = (erasureCoded?.dataChunks ?? 0) + (erasureCoded?.codingChunks ?? 0) > 0;
   const size = replicated?.size ?? 0;
   if (erasure) wrong('erasureCoded', 'is not supported by this release; use replicated.size: 3');
-  else if (size < 1) wrong('replicated.size', `is ${size}, but must be 1 or more; 3 keeps data through two losses`);
+  else if (size < 1)
+    wrong('replicated.size', `is ${size}, but must be 1 or more; 3 keeps data through two losses`);
   if (size > maxSize) wrong('replicated.size', `is ${size}, but must be at most ${maxSize}`);
   if (size === 1 && replicated?.requireSafeReplicaSize !== false)
     wrong(
@@ -20,7 +21,8 @@ export function validatePool(spec: CephBlockPoolSpec): Problem[] {
     );
   for (const name of ['maxBytes', 'maxObjects'] as const) {
     const value = quotas?.[name];
-    if (value !== undefined && value < 0) wrong(`quotas.${name}`, `is ${value}, but must be 0 (none) or more`);
+    if (value !== undefined && value < 0)
+      wrong(`quotas.${name}`, `is ${value}, but must be 0 (none) or more`);
   }
   const ratio = Number(spec.parameters?.['target_size_ratio'] ?? 0);
   if (ratio > 0 && (replicated?.targetSizeRatio ?? 0) > 0 && ratio !== replicated?.targetSizeRatio)

@@ -21,7 +21,12 @@ export async function configureCeph(
   const { spec } = work.cluster;
   const uid = work.cluster.metadata.uid;
   const { cephConfig, storage, mgr, healthCheck } = spec;
-  const hash = contentHash({ cephConfig, storage: [storage?.fullRatio, storage?.nearFullRatio, storage?.backfillFullRatio], mgr, mute: healthCheck?.muteHealthWarning });
+  const hash = contentHash({
+    cephConfig,
+    storage: [storage?.fullRatio, storage?.nearFullRatio, storage?.backfillFullRatio],
+    mgr,
+    mute: healthCheck?.muteHealthWarning,
+  });
   if (applied.get(uid) === hash) return [];
   const problems: Problem[] = [];
   await writeSettings(work, ceph, problems);
@@ -74,14 +79,18 @@ async function switchModules(work: ClusterWork, ceph: Ceph, problems: Problem[])
       else await disableMgrModule(ceph, name, work.signal);
     } catch (error) {
       if (!isCephError(error, 'ENOENT') && !isCephError(error, 'EINVAL')) throw error;
-      problems.push({ field: `spec.mgr.modules[${index}].name`, message: `Ceph refused ${name}: ${error.text}` });
+      problems.push({
+        field: `spec.mgr.modules[${index}].name`,
+        message: `Ceph refused ${name}: ${error.text}`,
+      });
     }
   }
 }
 
 async function muteWarnings(work: ClusterWork, ceph: Ceph): Promise<void> {
   for (const [code, { policy }] of Object.entries(work.cluster.spec.healthCheck?.muteHealthWarning ?? {})) {
-    const command = policy === 'mute' ? { prefix: 'health mute', code, sticky: true } : { prefix: 'health unmute', code };
+    const command =
+      policy === 'mute' ? { prefix: 'health mute', code, sticky: true } : { prefix: 'health unmute', code };
     try {
       await ceph.mon(command, z.unknown(), { signal: work.signal });
     } catch (error) {

@@ -10,10 +10,21 @@ export const configVolume: Volume = {
   name: 'rook-config-override',
   projected: {
     defaultMode: 0o444,
-    sources: [{ configMap: { name: 'rook-config-override', items: [{ key: 'config', path: 'ceph.conf', mode: 0o444 }] } }],
+    sources: [
+      {
+        configMap: {
+          name: 'rook-config-override',
+          items: [{ key: 'config', path: 'ceph.conf', mode: 0o444 }],
+        },
+      },
+    ],
   },
 };
-export const configMount: VolumeMount = { name: 'rook-config-override', mountPath: '/etc/ceph', readOnly: true };
+export const configMount: VolumeMount = {
+  name: 'rook-config-override',
+  mountPath: '/etc/ceph',
+  readOnly: true,
+};
 const socketVolume: Volume = { name: 'ceph-daemons-sock-dir', emptyDir: {} };
 const socketMount: VolumeMount = { name: 'ceph-daemons-sock-dir', mountPath: '/run/ceph' };
 const crashVolume: Volume = { name: 'ceph-crash', emptyDir: {} };
@@ -23,7 +34,10 @@ export const daemonVolumes = [configVolume, socketVolume, crashVolume];
 export const daemonMounts = [configMount, socketMount, crashMount];
 
 export function keyringVolume(secret: string): Volume {
-  return { name: `${secret}`, secret: { secretName: secret, defaultMode: 0o400, items: [{ key: 'keyring', path: 'keyring' }] } };
+  return {
+    name: `${secret}`,
+    secret: { secretName: secret, defaultMode: 0o400, items: [{ key: 'keyring', path: 'keyring' }] },
+  };
 }
 export const keyringMount = (secret: string): VolumeMount => ({
   name: secret,
@@ -42,7 +56,10 @@ export function commonArgs(fsid: string, keyring: string | undefined = keyringPa
   ];
 }
 
-const fromField = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+const fromField = (name: string, fieldPath: string): EnvVar => ({
+  name,
+  valueFrom: { fieldRef: { fieldPath } },
+});
 const fromConfig = (name: string, key: string): EnvVar => ({
   name,
   valueFrom: { secretKeyRef: { name: 'rook-ceph-config', key } },
@@ -103,7 +120,10 @@ export const resourcesOf = (work: ClusterWork, ...keys: readonly string[]): Reso
 };
 
 /** Placement of one daemon type: its own goes before `all`, list by list. */
-export function placementOf(work: Pick<ClusterWork, 'cluster'>, type: string): Pick<PodSpec, 'affinity' | 'tolerations' | 'topologySpreadConstraints'> {
+export function placementOf(
+  work: Pick<ClusterWork, 'cluster'>,
+  type: string,
+): Pick<PodSpec, 'affinity' | 'tolerations' | 'topologySpreadConstraints'> {
   const all = work.cluster.spec.placement?.['all'];
   const own = work.cluster.spec.placement?.[type];
   const merged = { ...all, ...own };
@@ -118,7 +138,9 @@ export function placementOf(work: Pick<ClusterWork, 'cluster'>, type: string): P
     ...(Object.keys(affinity).length > 0 && { affinity: affinity as NonNullable<PodSpec['affinity']> }),
     ...(tolerations && { tolerations: tolerations as NonNullable<PodSpec['tolerations']> }),
     ...(topologySpreadConstraints && {
-      topologySpreadConstraints: topologySpreadConstraints as NonNullable<PodSpec['topologySpreadConstraints']>,
+      topologySpreadConstraints: topologySpreadConstraints as NonNullable<
+        PodSpec['topologySpreadConstraints']
+      >,
     }),
   };
 }
@@ -134,7 +156,8 @@ export function daemonDeployment(
   const labels = { ...daemonLabels(work, type, id), ...extraLabels };
   const annotations = daemonAnnotations(work, type);
   const hostNetwork = hostNetworkOf(work.cluster);
-  const priority = work.cluster.spec.priorityClassNames?.[type] ?? work.cluster.spec.priorityClassNames?.['all'];
+  const priority =
+    work.cluster.spec.priorityClassNames?.[type] ?? work.cluster.spec.priorityClassNames?.['all'];
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -155,6 +178,8 @@ export function daemonDeployment(
         metadata: { labels, ...(Object.keys(annotations).length > 0 && { annotations }) },
         spec: {
           serviceAccountName: daemon.serviceAccount,
+          // Daemons of Ceph have no business with the Kubernetes API.
+          automountServiceAccountToken: false,
           restartPolicy: 'Always',
           terminationGracePeriodSeconds: 30,
           securityContext: {},

@@ -32,10 +32,18 @@ export async function finalizeCluster(work: ClusterWork): Promise<Outcome> {
   const mine = deployments.filter((one) => isControlledBy(one, cluster));
   const myJobs = jobs.filter((one) => isControlledBy(one, cluster));
   await Promise.all([
-    ...mine.filter((one) => !one.metadata.deletionTimestamp).map((one) => objects.remove(Deployments, refOf(one), signal)),
-    ...myJobs.filter((one) => !one.metadata.deletionTimestamp).map((one) => objects.remove(Jobs, refOf(one), signal)),
+    ...mine
+      .filter((one) => !one.metadata.deletionTimestamp)
+      .map((one) => objects.remove(Deployments, refOf(one), signal)),
+    ...myJobs
+      .filter((one) => !one.metadata.deletionTimestamp)
+      .map((one) => objects.remove(Jobs, refOf(one), signal)),
   ]);
-  const pods = await work.kube.list(Pods, { namespace, labelSelector: `rook_cluster=${namespace}` }, { signal });
+  const pods = await work.kube.list(
+    Pods,
+    { namespace, labelSelector: `rook_cluster=${namespace}` },
+    { signal },
+  );
   return mine.length + myJobs.length + pods.items.length > 0 ? requeueAfter(500) : done;
 }
 
@@ -57,7 +65,13 @@ async function tell(work: ClusterWork, blocked: boolean, message: string): Promi
         },
         clock.now(),
       );
-      return { ...current.status, phase: 'Deleting', state: 'Deleting', message, conditions: [...conditions] as NonNullable<CephClusterStatus['conditions']> };
+      return {
+        ...current.status,
+        phase: 'Deleting',
+        state: 'Deleting',
+        message,
+        conditions: [...conditions] as NonNullable<CephClusterStatus['conditions']>,
+      };
     },
     { signal },
   );

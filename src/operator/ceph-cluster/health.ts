@@ -35,7 +35,8 @@ export async function lookAtHealth(work: ClusterWork, ceph: Ceph): Promise<Healt
       .slice(0, maxDetails)
       .map((check) => [check.code, { message: check.message, severity: check.severity }]),
   );
-  const changed = before?.health !== health || Object.keys(before?.details ?? {}).join() !== Object.keys(details).join();
+  const changed =
+    before?.health !== health || Object.keys(before?.details ?? {}).join() !== Object.keys(details).join();
   const stale = nowMs - Date.parse(before?.lastChecked ?? '1970-01-01') >= heartbeatMs;
   return {
     status,
@@ -46,7 +47,10 @@ export async function lookAtHealth(work: ClusterWork, ceph: Ceph): Promise<Healt
       details,
       lastChecked: changed || stale ? now : (before?.lastChecked ?? now),
       lastChanged: before?.health === health ? (before.lastChanged ?? now) : now,
-      previousHealth: before?.health !== undefined && before.health !== health ? before.health : (before?.previousHealth ?? health),
+      previousHealth:
+        before?.health !== undefined && before.health !== health
+          ? before.health
+          : (before?.previousHealth ?? health),
       capacity: capacity(status, before?.capacity, changed || stale, now),
       versions: knownVersions(versions),
     },

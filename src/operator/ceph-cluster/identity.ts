@@ -80,7 +80,11 @@ async function keyOfMgr(work: ClusterWork, letter: string): Promise<string | und
 export async function ensureKeyrings(work: ClusterWork, identity: ClusterIdentity): Promise<void> {
   const { objects, signal } = work;
   const admin = { entity: 'client.admin', key: identity.adminKey, caps: adminCaps };
-  const mgrs = [...identity.mgrKeys].map(([letter, key]) => ({ entity: `mgr.${letter}`, key, caps: mgrCaps }));
+  const mgrs = [...identity.mgrKeys].map(([letter, key]) => ({
+    entity: `mgr.${letter}`,
+    key,
+    caps: mgrCaps,
+  }));
   const wanted = mgrNames(work).map((letter) => `mgr.${letter}`);
   const secrets = [
     // The mons’ first keyring carries the mgrs too, so that they start beside the mons.
@@ -92,7 +96,9 @@ export async function ensureKeyrings(work: ClusterWork, identity: ClusterIdentit
     keyringSecret(work, 'rook-ceph-admin-keyring', formatKeyring([admin])),
     ...mgrs
       .filter((mgr) => wanted.includes(mgr.entity))
-      .map((mgr) => keyringSecret(work, `rook-ceph-${mgr.entity.replace('.', '-')}-keyring`, formatKeyring([mgr]))),
+      .map((mgr) =>
+        keyringSecret(work, `rook-ceph-${mgr.entity.replace('.', '-')}-keyring`, formatKeyring([mgr])),
+      ),
   ];
   await Promise.all([
     ...secrets.map((secret) => objects.ensure(Secrets, secret, signal)),
@@ -135,4 +141,6 @@ const keyringSecret = (work: ClusterWork, name: string, keyring: string): Secret
 
 /** Values as a Secret’s data. */
 export const encoded = (values: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]));
+  Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+  );

@@ -68,7 +68,8 @@ export function cephLinks({ open, clock, log, onConnected }: CephLinksDeps): Cep
       const key = `${connection.monHost} ${connection.user} ${connection.key}`;
       const existing = links.get(name);
       if (existing?.key === key) return existing.ready ? existing.ceph : undefined;
-      if (existing) drop(name).catch((error: unknown) => log.warn({ err: error }, 'closing a connection failed'));
+      if (existing)
+        drop(name).catch((error: unknown) => log.warn({ err: error }, 'closing a connection failed'));
       const link: Link = {
         ceph: open(connection),
         key,

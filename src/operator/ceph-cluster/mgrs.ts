@@ -4,7 +4,15 @@ import { Deployments, Services } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import { mgrDefaults } from './daemon-defaults.ts';
 import { daemonLabels } from './daemon-labels.ts';
-import { cephContainer, commonArgs, daemonDeployment, daemonVolumes, keyringMount, keyringVolume, resourcesOf } from './daemon-pod.ts';
+import {
+  cephContainer,
+  commonArgs,
+  daemonDeployment,
+  daemonVolumes,
+  keyringMount,
+  keyringVolume,
+  resourcesOf,
+} from './daemon-pod.ts';
 import { mgrNames } from './identity.ts';
 import type { ClusterWork } from './work.ts';
 
@@ -12,7 +20,9 @@ import type { ClusterWork } from './work.ts';
 export async function ensureMgrs(work: ClusterWork, fsid: string): Promise<readonly Stored<Deployment>[]> {
   const [deployments] = await Promise.all([
     Promise.all(
-      mgrNames(work).map((name) => work.objects.ensure(Deployments, mgrDeployment(work, name, fsid), work.signal)),
+      mgrNames(work).map((name) =>
+        work.objects.ensure(Deployments, mgrDeployment(work, name, fsid), work.signal),
+      ),
     ),
     work.objects.ensure(Services, mgrService(work), work.signal),
   ]);
@@ -22,7 +32,9 @@ export async function ensureMgrs(work: ClusterWork, fsid: string): Promise<reado
 export function mgrDeployment(work: ClusterWork, name: string, fsid: string): Deployment {
   const keyring = `rook-ceph-mgr-${name}-keyring`;
   const resources = resourcesOf(work, 'mgr');
-  const modules = (work.cluster.spec.mgr?.modules ?? []).flatMap((one) => (one.enabled && one.name ? [one.name] : []));
+  const modules = (work.cluster.spec.mgr?.modules ?? []).flatMap((one) =>
+    one.enabled && one.name ? [one.name] : [],
+  );
   const shared = work.cluster.spec.mgr?.allowMultiplePerNode === true || mgrNames(work).length === 1;
   return daemonDeployment(
     work,
@@ -62,7 +74,10 @@ export function mgrDeployment(work: ClusterWork, name: string, fsid: string): De
               { name: 'http-metrics', containerPort: 9283, protocol: 'TCP' },
             ],
             // No liveness probe: the mons notice a hung mgr by its beacons, and a standby takes over.
-            volumeMounts: [keyringMount(keyring), { name: 'ceph-daemon-data', mountPath: `/var/lib/ceph/mgr/ceph-${name}` }],
+            volumeMounts: [
+              keyringMount(keyring),
+              { name: 'ceph-daemon-data', mountPath: `/var/lib/ceph/mgr/ceph-${name}` },
+            ],
           },
           resources,
         ),

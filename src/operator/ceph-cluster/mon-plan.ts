@@ -35,7 +35,9 @@ export function monLetter(index: number): string {
  */
 export async function ensureMonPlan(work: ClusterWork): Promise<MonPlan | Wait> {
   const { objects, signal, namespace } = work;
-  const recorded = readEndpoints(await work.kube.get(ConfigMaps, { namespace, name: endpointsName }, { signal }));
+  const recorded = readEndpoints(
+    await work.kube.get(ConfigMaps, { namespace, name: endpointsName }, { signal }),
+  );
   const count = work.cluster.spec.mon?.count ?? 3;
   const missing = count - recorded.mons.length;
   if (missing <= 0) return planOf(work, recorded.mons);
@@ -64,7 +66,9 @@ export async function ensureMonPlan(work: ClusterWork): Promise<MonPlan | Wait> 
 }
 
 async function planOf(work: ClusterWork, mons: readonly PlannedMon[]): Promise<MonPlan> {
-  const monHost = mons.map((mon) => `[v2:${bracketed(mon.address)}:3300,v1:${bracketed(mon.address)}:6789]`).join(',');
+  const monHost = mons
+    .map((mon) => `[v2:${bracketed(mon.address)}:3300,v1:${bracketed(mon.address)}:6789]`)
+    .join(',');
   if (!hostNetworkOf(work.cluster)) await Promise.all(mons.map((mon) => ensureService(work, mon.name)));
   await work.objects.ensure(
     Secrets,

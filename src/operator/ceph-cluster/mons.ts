@@ -3,7 +3,15 @@ import type { PodSpec } from 'kubernetes-types/core/v1.js';
 import { Deployments } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import { monDefaults } from './daemon-defaults.ts';
-import { cephContainer, commonArgs, daemonDeployment, daemonVolumes, keyringMount, keyringVolume, resourcesOf } from './daemon-pod.ts';
+import {
+  cephContainer,
+  commonArgs,
+  daemonDeployment,
+  daemonVolumes,
+  keyringMount,
+  keyringVolume,
+  resourcesOf,
+} from './daemon-pod.ts';
 import type { MonPlan, PlannedMon } from './mon-plan.ts';
 import { dataDirOf, type ClusterWork } from './work.ts';
 
@@ -17,7 +25,9 @@ export async function ensureMons(
   fewHosts: boolean,
 ): Promise<readonly Stored<Deployment>[]> {
   return await Promise.all(
-    plan.mons.map((mon) => work.objects.ensure(Deployments, monDeployment(work, mon, fsid, fewHosts), work.signal)),
+    plan.mons.map((mon) =>
+      work.objects.ensure(Deployments, monDeployment(work, mon, fsid, fewHosts), work.signal),
+    ),
   );
 }
 
@@ -25,7 +35,12 @@ export async function ensureMons(
  * One mon. Its init container makes the store, and ends well where there is one. `fewHosts`: the first
  * CRUSH rule keeps copies apart by OSD, for with fewer than three hosts it could never be met.
  */
-export function monDeployment(work: ClusterWork, mon: PlannedMon, fsid: string, fewHosts: boolean): Deployment {
+export function monDeployment(
+  work: ClusterWork,
+  mon: PlannedMon,
+  fsid: string,
+  fewHosts: boolean,
+): Deployment {
   const dataDir = `/var/lib/ceph/mon/ceph-${mon.name}`;
   const resources = resourcesOf(work, 'mon');
   const args = [
@@ -83,7 +98,12 @@ export function monDeployment(work: ClusterWork, mon: PlannedMon, fsid: string, 
             { name: 'tcp-msgr1', containerPort: 6789, protocol: 'TCP' },
           ],
           // A mon out of quorum still listens and must not be killed for it; a dead port is dead.
-          livenessProbe: { tcpSocket: { port: 3300 }, initialDelaySeconds: 10, periodSeconds: 10, failureThreshold: 6 },
+          livenessProbe: {
+            tcpSocket: { port: 3300 },
+            initialDelaySeconds: 10,
+            periodSeconds: 10,
+            failureThreshold: 6,
+          },
           volumeMounts: mounts,
         },
         resources,

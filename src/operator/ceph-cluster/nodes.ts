@@ -10,10 +10,13 @@ export const nodeAddress = (node: Stored<Node>): string =>
 
 /** Ready, not cordoned, and without a taint that keeps pods away. */
 export function isUsableNode(node: Stored<Node>, unschedulableToo = false): boolean {
-  const ready = node.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+  const ready =
+    node.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
   if (!ready || node.metadata.deletionTimestamp) return false;
   if (unschedulableToo) return true;
-  const tainted = node.spec?.taints?.some((taint) => taint.effect === 'NoSchedule' || taint.effect === 'NoExecute');
+  const tainted = node.spec?.taints?.some(
+    (taint) => taint.effect === 'NoSchedule' || taint.effect === 'NoExecute',
+  );
   return !node.spec?.unschedulable && !tainted;
 }
 

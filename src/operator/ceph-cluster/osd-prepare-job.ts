@@ -77,7 +77,10 @@ export async function dropHandedOutKeys(work: ClusterWork, hostname: string): Pr
 }
 
 /** Keys that were handed to a node’s pod, by OSD fsid; empty once the Secret is gone. */
-export async function handedOutKeys(work: ClusterWork, hostname: string): Promise<ReadonlyMap<string, string>> {
+export async function handedOutKeys(
+  work: ClusterWork,
+  hostname: string,
+): Promise<ReadonlyMap<string, string>> {
   const ref = { namespace: work.namespace, name: keysName(hostname) };
   const secret = await work.kube.get(Secrets, ref, { signal: work.signal });
   return new Map((configIn(secret)?.slots ?? []).map((slot) => [slot.uuid, slot.key]));
@@ -111,7 +114,11 @@ function prepareSecret(work: ClusterWork, node: StorageNode, fsid: string, run: 
  * into it by an init container.
  */
 export function prepareJob(work: ClusterWork, node: StorageNode, run: string): Job {
-  const labels = { app: 'rook-ceph-osd-prepare', rook_cluster: work.namespace, 'ceph.rook.io/node': node.hostname };
+  const labels = {
+    app: 'rook-ceph-osd-prepare',
+    rook_cluster: work.namespace,
+    'ceph.rook.io/node': node.hostname,
+  };
   const holdfast = { name: 'holdfast', mountPath: '/holdfast' };
   const resources = resourcesOf(work, 'prepareosd');
   return {

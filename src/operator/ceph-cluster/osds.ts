@@ -6,7 +6,14 @@ import type { Ceph } from '../../ceph/seam.ts';
 import { isCephError } from '../../ceph/errors.ts';
 import { setDeviceClass } from '../../ceph/crush.ts';
 import { readOsdMap, registerOsd, type Osd } from '../../ceph/osd.ts';
-import { readAssignments, readReport, statusMapName, type Assignments, type DiskReport, type NodeReport } from '../osd/report.ts';
+import {
+  readAssignments,
+  readReport,
+  statusMapName,
+  type Assignments,
+  type DiskReport,
+  type NodeReport,
+} from '../osd/report.ts';
 import type { ClusterIdentity } from './identity.ts';
 import { osdDeployment } from './osd-deployment.ts';
 import { dropHandedOutKeys, ensurePrepareJob, handedOutKeys, runOf } from './osd-prepare-job.ts';
@@ -71,7 +78,8 @@ async function lookAt(work: ClusterWork, node: StorageNode, fsid: string): Promi
     earlier: report,
     assignments: readAssignments(map),
     startedMs: job && Date.parse(job.metadata.creationTimestamp),
-    jobFailed: job?.status?.conditions?.some((one) => one.type === 'Failed' && one.status === 'True') ?? false,
+    jobFailed:
+      job?.status?.conditions?.some((one) => one.type === 'Failed' && one.status === 'True') ?? false,
   };
 }
 
@@ -109,7 +117,11 @@ function numberSource(
   };
 }
 
-async function keyOf(work: ClusterWork, looks: readonly NodeLook[], uuid: string): Promise<string | undefined> {
+async function keyOf(
+  work: ClusterWork,
+  looks: readonly NodeLook[],
+  uuid: string,
+): Promise<string | undefined> {
   for (const look of looks) {
     if (!look.report?.disks.some((disk) => disk.osdUuid === uuid)) continue;
     const key = (await handedOutKeys(work, look.node.hostname)).get(uuid);
@@ -151,11 +163,11 @@ async function advance(
     } else if (disk.osdUuid !== undefined && problem === undefined) unregistered = true;
     devices.push(verdictOf(disk, id, problem, known));
   }
-  const finished = report?.phase === 'Completed' || report?.phase === 'Failed' || look.jobFailed || !node.usable;
+  const finished =
+    report?.phase === 'Completed' || report?.phase === 'Failed' || look.jobFailed || !node.usable;
   const late = look.startedMs !== undefined && work.clock.now() - look.startedMs > nodeLimitMs;
   // The keys have done their work: what is prepared has them in its label, and Ceph in its database.
-  if (report?.phase === 'Completed' && !unregistered && ceph)
-    await dropHandedOutKeys(work, node.hostname);
+  if (report?.phase === 'Completed' && !unregistered && ceph) await dropHandedOutKeys(work, node.hostname);
   return {
     status: { node: node.hostname, ...phaseOf(look, late), devices },
     preparing: !finished && !late,
@@ -166,7 +178,10 @@ async function advance(
 /** Gives numbers to disks that ask for one, and writes them where the pod waits for them. */
 async function assign(work: ClusterWork, look: NodeLook, numberFor: NumberSource): Promise<Assignments> {
   const asking = (look.report?.disks ?? []).filter(
-    (disk) => disk.reason === 'AwaitingId' && disk.osdUuid !== undefined && look.assignments[disk.osdUuid] === undefined,
+    (disk) =>
+      disk.reason === 'AwaitingId' &&
+      disk.osdUuid !== undefined &&
+      look.assignments[disk.osdUuid] === undefined,
   );
   if (asking.length === 0) return look.assignments;
   const assignments = { ...look.assignments };
@@ -195,7 +210,8 @@ async function register(
   id: number,
 ): Promise<string | undefined> {
   const there = known.find((osd) => osd.uuid === disk.osdUuid);
-  if (there) return there.id === id ? undefined : `Ceph knows this OSD as osd.${there.id}, its label says osd.${id}`;
+  if (there)
+    return there.id === id ? undefined : `Ceph knows this OSD as osd.${there.id}, its label says osd.${id}`;
   const key = (await handedOutKeys(work, look.node.hostname)).get(disk.osdUuid);
   if (key === undefined)
     return `osd.${id} is on the disk, but Ceph does not know it and its key is not at hand; was it purged?`;
@@ -231,10 +247,15 @@ function verdictOf(
 
 function phaseOf(look: NodeLook, late: boolean): { phase: string; message?: string; since?: string } {
   const since = look.startedMs === undefined ? {} : { since: new Date(look.startedMs).toISOString() };
-  if (!look.node.usable) return { phase: 'Pending', message: 'the node is not ready, cordoned, tainted or absent', ...since };
+  if (!look.node.usable)
+    return { phase: 'Pending', message: 'the node is not ready, cordoned, tainted or absent', ...since };
   if (look.report?.phase === 'Completed') return { phase: 'Completed' };
   if (look.jobFailed || look.report?.phase === 'Failed')
-    return { phase: 'Failed', message: look.report?.message ?? 'the prepare job failed; delete it to try again', ...since };
+    return {
+      phase: 'Failed',
+      message: look.report?.message ?? 'the prepare job failed; delete it to try again',
+      ...since,
+    };
   const what = look.report ? 'disks are being prepared' : 'the prepare pod has not reported yet';
   return {
     phase: look.report ? 'Preparing' : 'Pending',

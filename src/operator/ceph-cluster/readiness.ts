@@ -27,17 +27,32 @@ export function waitsForMons(mons: readonly Stored<Deployment>[]): Wait[] {
 export function waitsFor(work: ClusterWork, look: HealthLook, osds: OsdState): Wait[] {
   const { status } = look;
   const waits: Wait[] = [];
-  const wait = (step: string, reason: Wait['reason'], message: string, recheckMs = soonMs, limitMs = 300_000) =>
-    waits.push({ step, reason, message, recheckMs, limitMs });
+  const wait = (
+    step: string,
+    reason: Wait['reason'],
+    message: string,
+    recheckMs = soonMs,
+    limitMs = 300_000,
+  ) => waits.push({ step, reason, message, recheckMs, limitMs });
 
   const mons = work.cluster.spec.mon?.count ?? 3;
   if (status.quorum.length < mons)
     wait('mons', 'MonsNotInQuorum', `${status.quorum.length} of ${mons} mons are in quorum`);
   if (!status.mgr.available) wait('mgr', 'MgrUnavailable', 'no mgr is active yet');
   if (osds.preparing.length > 0)
-    wait('osds', 'OsdsPreparing', `disks are looked at and prepared on ${osds.preparing.slice(0, 10).join(', ')}`, 1_000);
+    wait(
+      'osds',
+      'OsdsPreparing',
+      `disks are looked at and prepared on ${osds.preparing.slice(0, 10).join(', ')}`,
+      1_000,
+    );
   else if (osds.wanted.length === 0)
-    wait('osds', 'NoDisks', 'no disk became an OSD; status.storage.nodes has a verdict with its reason for each', 10_000);
+    wait(
+      'osds',
+      'NoDisks',
+      'no disk became an OSD; status.storage.nodes has a verdict with its reason for each',
+      10_000,
+    );
   if (status.osds.up < osds.wanted.length)
     wait('osds', 'OsdsStarting', `${status.osds.up} of ${osds.wanted.length} OSDs are up`);
   return waits;

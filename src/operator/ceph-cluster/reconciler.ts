@@ -58,7 +58,13 @@ export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
       if (cluster.metadata.labels?.['ceph.rook.io/do-not-reconcile'] !== undefined) return done;
       const work = workOf(deps, cluster, context);
       const turn = await runSteps(deps, work, applied, proofs);
-      await writeStatus(deps.kube, CephClusters, cluster, (current) => clusterStatus(current, turn.found, deps.clock.now()), context);
+      await writeStatus(
+        deps.kube,
+        CephClusters,
+        cluster,
+        (current) => clusterStatus(current, turn.found, deps.clock.now()),
+        context,
+      );
       return turn.outcome;
     },
     async finalize(cluster, context) {
@@ -73,10 +79,26 @@ export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
   };
 }
 
-function workOf(deps: ClusterDeps, cluster: Stored<CephCluster>, { log, signal }: ReconcileContext): ClusterWork {
+function workOf(
+  deps: ClusterDeps,
+  cluster: Stored<CephCluster>,
+  { log, signal }: ReconcileContext,
+): ClusterWork {
   const { kube, objects, images, operatorNamespace, clock, random } = deps;
   const namespace = cluster.metadata.namespace ?? '';
-  return { cluster, namespace, operatorNamespace, owner: controllerReference(cluster), kube, objects, images, clock, random, log, signal };
+  return {
+    cluster,
+    namespace,
+    operatorNamespace,
+    owner: controllerReference(cluster),
+    kube,
+    objects,
+    images,
+    clock,
+    random,
+    log,
+    signal,
+  };
 }
 
 interface Turn {
@@ -85,7 +107,12 @@ interface Turn {
 }
 
 /** The steps in their order; each either gives what the next one needs or ends the turn with a wait. */
-async function runSteps(deps: ClusterDeps, work: ClusterWork, applied: AppliedConfig, proofs: Map<string, number>): Promise<Turn> {
+async function runSteps(
+  deps: ClusterDeps,
+  work: ClusterWork,
+  applied: AppliedConfig,
+  proofs: Map<string, number>,
+): Promise<Turn> {
   const image = cephImageOf(work);
   const version = versionInImageName(image);
   const base: ClusterFindings = {
@@ -105,14 +132,24 @@ async function runSteps(deps: ClusterDeps, work: ClusterWork, applied: AppliedCo
   const rook = await liveRookOperator(deps.objects, [work.namespace, work.operatorNamespace], work.signal);
   if (rook) {
     const message = `a live Rook operator (Deployment ${rook.metadata.namespace}/${rook.metadata.name}) owns these resources; scale it to 0 to hand them over`;
-    return { found: { ...base, blockedBy: { reason: 'RookOperatorActive', message } }, outcome: requeueAfter(othersMs) };
+    return {
+      found: { ...base, blockedBy: { reason: 'RookOperatorActive', message } },
+      outcome: requeueAfter(othersMs),
+    };
   }
 
   const identity = await ensureIdentity(work);
-  const [plan, nodes] = await Promise.all([ensureMonPlan(work), storageNodes(work), ensureKeyrings(work, identity)]);
+  const [plan, nodes] = await Promise.all([
+    ensureMonPlan(work),
+    storageNodes(work),
+    ensureKeyrings(work, identity),
+  ]);
   if ('reason' in plan) return ended(base, [plan]);
   const fewHosts = nodes.length < 3;
-  const [mons] = await Promise.all([ensureMons(work, plan, identity.fsid, fewHosts), ensureMgrs(work, identity.fsid)]);
+  const [mons] = await Promise.all([
+    ensureMons(work, plan, identity.fsid, fewHosts),
+    ensureMgrs(work, identity.fsid),
+  ]);
   const ceph = deps.links.connected(refOf(work.cluster), {
     monHost: plan.monHost,
     user: 'client.admin',
@@ -124,7 +161,12 @@ async function runSteps(deps: ClusterDeps, work: ClusterWork, applied: AppliedCo
   const osds = await ensureOsds(work, nodes, identity, ceph);
   if (!ceph) return ended({ ...base, storage: osds.nodes }, waitsForMons(mons));
   if (identity.fresh) await markConnected(work);
-  return await connectedTurn(deps, work, { ...base, connected: true, storage: osds.nodes }, { ceph, identity, osds, nodes, refused, monHost: plan.monHost, proofs });
+  return await connectedTurn(
+    deps,
+    work,
+    { ...base, connected: true, storage: osds.nodes },
+    { ceph, identity, osds, nodes, refused, monHost: plan.monHost, proofs },
+  );
 }
 
 interface Connected {
@@ -137,7 +179,12 @@ interface Connected {
   readonly proofs: Map<string, number>;
 }
 
-async function connectedTurn(deps: ClusterDeps, work: ClusterWork, base: ClusterFindings, turn: Connected): Promise<Turn> {
+async function connectedTurn(
+  deps: ClusterDeps,
+  work: ClusterWork,
+  base: ClusterFindings,
+  turn: Connected,
+): Promise<Turn> {
   const { ceph, osds, refused } = turn;
   const health: HealthLook = await lookAtHealth(work, ceph);
   const found = { ...base, health };
@@ -147,11 +194,18 @@ async function connectedTurn(deps: ClusterDeps, work: ClusterWork, base: Cluster
   const waits = waitsFor(work, health, osds);
   const wasReady = work.cluster.status?.phase === 'Ready';
   // A cluster that was ready stays so while a daemon is down; Ceph’s health tells of that.
-  if (waits.length > 0 && !(wasReady && health.status.osds.up > 0)) return ended(withRefused(found, refused), waits);
+  if (waits.length > 0 && !(wasReady && health.status.osds.up > 0))
+    return ended(withRefused(found, refused), waits);
   const proven = await recentlyProven(work, turn, health);
   if (!proven)
     return ended(withRefused(found, refused), [
-      { step: 'write', reason: 'WriteNotProven', message: 'no write went through yet', recheckMs: 200, limitMs: 120_000 },
+      {
+        step: 'write',
+        reason: 'WriteNotProven',
+        message: 'no write went through yet',
+        recheckMs: 200,
+        limitMs: 120_000,
+      },
     ]);
   const ready = withRefused({ ...found, proven: true }, refused);
   return { found: ready, outcome: requeueAfter(statusInterval(work)) };
@@ -187,10 +241,13 @@ function unmanageable(work: ClusterWork): Problem[] {
   const { external, network, mon, storage } = work.cluster.spec;
   const problems: Problem[] = [];
   const cannot = (field: string, message: string) => problems.push({ field: `spec.${field}`, message });
-  if (external?.enable) cannot('external.enable', 'is not supported by this release; leave such clusters to Rook for now');
-  if (network?.provider === 'multus') cannot('network.provider', 'multus is not supported by this release; use "" or host');
+  if (external?.enable)
+    cannot('external.enable', 'is not supported by this release; leave such clusters to Rook for now');
+  if (network?.provider === 'multus')
+    cannot('network.provider', 'multus is not supported by this release; use "" or host');
   if (mon?.stretchCluster) cannot('mon.stretchCluster', 'is not supported by this release; leave it out');
-  if (mon?.volumeClaimTemplate) cannot('mon.volumeClaimTemplate', 'is not supported by this release; dataDirHostPath is used');
+  if (mon?.volumeClaimTemplate)
+    cannot('mon.volumeClaimTemplate', 'is not supported by this release; dataDirHostPath is used');
   if ((storage?.storageClassDeviceSets ?? []).length > 0)
     cannot('storage.storageClassDeviceSets', 'is not supported by this release; use devices of nodes');
   return problems;

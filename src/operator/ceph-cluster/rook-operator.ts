@@ -17,7 +17,8 @@ export async function liveRookOperator(
   for (const namespace of new Set(namespaces)) {
     const found = await objects.get(Deployments, { namespace, name: 'rook-ceph-operator' }, signal);
     const images = found?.spec?.template.spec?.containers.map((container) => container.image ?? '') ?? [];
-    if (found && images.some((image) => rookImage.test(image)) && (found.status?.readyReplicas ?? 0) > 0) return found;
+    if (found && images.some((image) => rookImage.test(image)) && (found.status?.readyReplicas ?? 0) > 0)
+      return found;
   }
   return undefined;
 }

@@ -25,7 +25,11 @@ export interface ClusterFindings {
 const maxDevices = 200; // A large cluster’s verdicts must not fill the object; those in use need no word.
 
 /** The status that follows from the findings and from what stood there before. Pure. */
-export function clusterStatus(cluster: CephCluster, findings: ClusterFindings, nowMs: number): CephClusterStatus {
+export function clusterStatus(
+  cluster: CephCluster,
+  findings: ClusterFindings,
+  nowMs: number,
+): CephClusterStatus {
   const before = cluster.status ?? {};
   const generation = cluster.metadata?.generation;
   const { phase, state, message } = summary(findings, before);
@@ -62,7 +66,8 @@ function summary(findings: ClusterFindings, before: CephClusterStatus): Summary 
     };
   if (findings.blockedBy) return { phase: 'Failure', state: 'Error', message: findings.blockedBy.message };
   const first = findings.waits[0];
-  if (!first && findings.proven) return { phase: 'Ready', state: 'Created', message: 'Cluster created successfully' };
+  if (!first && findings.proven)
+    return { phase: 'Ready', state: 'Created', message: 'Cluster created successfully' };
   return {
     phase: findings.connected || !first || first.step !== 'connect' ? 'Progressing' : 'Connecting',
     state: wasReady ? 'Updating' : findings.connected ? 'Creating' : 'Connecting',
@@ -84,9 +89,21 @@ function conditionsOf(
   const fields = findings.notHonoured;
   return [
     { type: 'Ready', status: ready, reason: ready ? 'ClusterCreated' : failed ? stopped : waiting, message },
-    { type: 'Progressing', status: !ready && !failed, reason: ready ? 'ClusterCreated' : failed ? stopped : waiting, message },
+    {
+      type: 'Progressing',
+      status: !ready && !failed,
+      reason: ready ? 'ClusterCreated' : failed ? stopped : waiting,
+      message,
+    },
     ...(failed || before.conditions?.some((one) => one.type === 'Failure')
-      ? [{ type: 'Failure', status: failed, reason: failed ? stopped : ('ReconcileSucceeded' as const), message }]
+      ? [
+          {
+            type: 'Failure',
+            status: failed,
+            reason: failed ? stopped : ('ReconcileSucceeded' as const),
+            message,
+          },
+        ]
       : []),
     ...(findings.connected || wasConnected
       ? [
@@ -104,7 +121,10 @@ function conditionsOf(
             type: 'FieldsNotHonoured',
             status: fields.length > 0,
             reason: fields.length > 0 ? ('FieldsNotHonoured' as const) : ('AllFieldsHonoured' as const),
-            message: fields.length > 0 ? `This release does not act on ${nameFields(fields)}` : 'Every field is acted on',
+            message:
+              fields.length > 0
+                ? `This release does not act on ${nameFields(fields)}`
+                : 'Every field is acted on',
           },
         ]
       : []),
@@ -123,7 +143,10 @@ function waitStatus(wait: Wait, before: CephClusterStatus, nowMs: number) {
   };
 }
 
-function storageOf(findings: ClusterFindings, before: CephClusterStatus): NonNullable<CephClusterStatus['storage']> {
+function storageOf(
+  findings: ClusterFindings,
+  before: CephClusterStatus,
+): NonNullable<CephClusterStatus['storage']> {
   const total = findings.storage.reduce((sum, node) => sum + (node.devices?.length ?? 0), 0);
   const nodes =
     total <= maxDevices

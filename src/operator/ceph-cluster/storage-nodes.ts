@@ -28,7 +28,9 @@ export async function storageNodes(work: ClusterWork): Promise<StorageNode[]> {
   }
   return (storage.nodes ?? []).flatMap((entry) => {
     if (!entry.name) return [];
-    const found = nodes.find((node) => nodeHostname(node) === entry.name || node.metadata.name === entry.name);
+    const found = nodes.find(
+      (node) => nodeHostname(node) === entry.name || node.metadata.name === entry.name,
+    );
     return [
       {
         hostname: found ? nodeHostname(found) : entry.name,
@@ -42,7 +44,10 @@ export async function storageNodes(work: ClusterWork): Promise<StorageNode[]> {
 function selectionOf(cluster: StorageSelection, node: StorageSelection): PrepareConfig['selection'] {
   // Where a node chooses devices in any way, the cluster’s choice does not add to it.
   const chooses =
-    node.useAllDevices !== undefined || node.deviceFilter || node.devicePathFilter || (node.devices ?? []).length > 0;
+    node.useAllDevices !== undefined ||
+    node.deviceFilter ||
+    node.devicePathFilter ||
+    (node.devices ?? []).length > 0;
   const from = chooses ? node : cluster;
   const deviceClass = node.config?.['deviceClass'] ?? cluster.config?.['deviceClass'];
   return {
@@ -50,7 +55,9 @@ function selectionOf(cluster: StorageSelection, node: StorageSelection): Prepare
     ...(from.deviceFilter && { deviceFilter: from.deviceFilter }),
     ...(from.devicePathFilter && { devicePathFilter: from.devicePathFilter }),
     devices: (from.devices ?? []).flatMap((device) => {
-      const path = device.fullpath || (device.name?.startsWith('/') ? device.name : device.name && `/dev/${device.name}`);
+      const path =
+        device.fullpath ||
+        (device.name?.startsWith('/') ? device.name : device.name && `/dev/${device.name}`);
       const own = device.config?.['deviceClass'];
       return path ? [{ path, ...(own && { deviceClass: own }) }] : [];
     }),

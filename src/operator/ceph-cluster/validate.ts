@@ -41,14 +41,22 @@ type Wrong = (field: string, message: string) => void;
 function validateDataDir(spec: CephClusterSpec, external: boolean, wrong: Wrong): void {
   const dir = spec.dataDirHostPath;
   if (external) return;
-  if (!dir) return wrong('dataDirHostPath', 'is missing; a folder of its own on each node, such as /var/lib/rook');
-  if (!dir.startsWith('/')) wrong('dataDirHostPath', `is ${dir}, but must be an absolute path, such as /var/lib/rook`);
+  if (!dir)
+    return wrong('dataDirHostPath', 'is missing; a folder of its own on each node, such as /var/lib/rook');
+  if (!dir.startsWith('/'))
+    wrong('dataDirHostPath', `is ${dir}, but must be an absolute path, such as /var/lib/rook`);
   const bare = dir.replace(/\/+$/, '');
   if (bare === '' || dir.split('/').includes('..'))
-    wrong('dataDirHostPath', `is ${dir}, but must be a folder of its own without "..", such as /var/lib/rook`);
+    wrong(
+      'dataDirHostPath',
+      `is ${dir}, but must be a folder of its own without "..", such as /var/lib/rook`,
+    );
   for (const forbidden of forbiddenDataDirs)
     if (bare === forbidden || bare.startsWith(`${forbidden}/`))
-      wrong('dataDirHostPath', `must not be in ${forbidden}, which Ceph’s containers use themselves; use /var/lib/rook`);
+      wrong(
+        'dataDirHostPath',
+        `must not be in ${forbidden}, which Ceph’s containers use themselves; use /var/lib/rook`,
+      );
 }
 
 function validateNetwork(spec: CephClusterSpec, wrong: Wrong): void {
@@ -79,8 +87,10 @@ function validateStorage(spec: CephClusterSpec, wrong: Wrong): void {
   if (storage.useAllNodes && (storage.nodes ?? []).length > 0)
     wrong('storage.nodes', 'must be empty where useAllNodes is true; set useAllNodes: false to choose nodes');
   const { nearFullRatio: near, backfillFullRatio: backfill, fullRatio: full } = storage;
-  if ((near ?? 0.85) >= (backfill ?? 0.9)) wrong('storage.nearFullRatio', 'must be below backfillFullRatio (0.9)');
-  if ((backfill ?? 0.9) >= (full ?? 0.95)) wrong('storage.backfillFullRatio', 'must be below fullRatio (0.95)');
+  if ((near ?? 0.85) >= (backfill ?? 0.9))
+    wrong('storage.nearFullRatio', 'must be below backfillFullRatio (0.9)');
+  if ((backfill ?? 0.9) >= (full ?? 0.95))
+    wrong('storage.backfillFullRatio', 'must be below fullRatio (0.95)');
 }
 
 function validateSelection(selection: StorageSelection, path: string, wrong: Wrong): void {
@@ -96,7 +106,10 @@ function validateSelection(selection: StorageSelection, path: string, wrong: Wro
   validateConfig(selection.config, `${path}.config`, wrong);
   for (const [index, device] of (selection.devices ?? []).entries()) {
     if (!device.name && !device.fullpath)
-      wrong(`${path}.devices[${index}]`, 'has neither name nor fullpath; fullpath: /dev/disk/by-id/... is best');
+      wrong(
+        `${path}.devices[${index}]`,
+        'has neither name nor fullpath; fullpath: /dev/disk/by-id/... is best',
+      );
     validateConfig(device.config, `${path}.devices[${index}].config`, wrong);
   }
 }
@@ -128,5 +141,8 @@ function validateAmounts(spec: CephClusterSpec, wrong: Wrong): void {
         claim.spec?.resources?.requests?.['storage'],
         `storage.storageClassDeviceSets[${index}].volumeClaimTemplates[${at}].spec.resources.requests.storage`,
       );
-  check(spec.mon?.volumeClaimTemplate?.spec?.resources?.requests?.['storage'], 'mon.volumeClaimTemplate.spec.resources.requests.storage');
+  check(
+    spec.mon?.volumeClaimTemplate?.spec?.resources?.requests?.['storage'],
+    'mon.volumeClaimTemplate.spec.resources.requests.storage',
+  );
 }

@@ -15,10 +15,18 @@ const minimumLegacyMajor = 17;
  * start the first write took 10 s while status said all was well. Ceph’s own internal pool is used, which
  * is made here where it is not there yet, as Ceph would do itself.
  */
-export async function provesWrite(work: ClusterWork, ceph: Ceph, osds: number, hosts: number): Promise<boolean> {
+export async function provesWrite(
+  work: ClusterWork,
+  ceph: Ceph,
+  osds: number,
+  hosts: number,
+): Promise<boolean> {
   const pool = await internalPool(work, ceph, osds, hosts);
   try {
-    await proveWrite(ceph, pool.name, work.cluster.metadata.uid, { signal: work.signal, timeoutMs: writeLimitMs });
+    await proveWrite(ceph, pool.name, work.cluster.metadata.uid, {
+      signal: work.signal,
+      timeoutMs: writeLimitMs,
+    });
     return true;
   } catch (error) {
     if (isDeadlineError(error) || isCephError(error, 'ETIMEDOUT')) return false;
@@ -32,7 +40,8 @@ const internalRule = (hosts: number) => (hosts >= 3 ? 'host' : 'osd');
 
 async function internalPool(work: ClusterWork, ceph: Ceph, osds: number, hosts: number): Promise<Pool> {
   const major = versionInImageName(cephImageOf(work))?.major ?? minimumLegacyMajor;
-  const [name, application] = major >= minimumLegacyMajor ? ['.mgr', 'mgr'] : ['device_health_metrics', 'mgr_devicehealth'];
+  const [name, application] =
+    major >= minimumLegacyMajor ? ['.mgr', 'mgr'] : ['device_health_metrics', 'mgr_devicehealth'];
   const size = Math.min(3, Math.max(1, osds));
   const existing = (await readPools(ceph, work.signal)).find((pool) => pool.name === name);
   if (existing) {
@@ -41,8 +50,18 @@ async function internalPool(work: ClusterWork, ceph: Ceph, osds: number, hosts: 
     return existing;
   }
   const failureDomain = internalRule(hosts);
-  const rule = await createRule(ceph, `holdfast_internal_${failureDomain}`, { root: 'default', failureDomain }, work.signal);
-  const pool = await createPool(ceph, name, { size, pgNum: 1, crushRule: rule.name, autoscaleMode: 'on' }, work.signal);
+  const rule = await createRule(
+    ceph,
+    `holdfast_internal_${failureDomain}`,
+    { root: 'default', failureDomain },
+    work.signal,
+  );
+  const pool = await createPool(
+    ceph,
+    name,
+    { size, pgNum: 1, crushRule: rule.name, autoscaleMode: 'on' },
+    work.signal,
+  );
   await enableApplication(ceph, name, application, work.signal);
   return pool;
 }

@@ -10,7 +10,11 @@ import { csiDriver, mounterDaemonSet, pluginDaemonSet, provisionerDeployment } f
 /** Everything that volumes of a connected cluster need. Idempotent; an unchanged cluster costs no write. */
 export async function ensureCsi(work: ClusterWork, ceph: Ceph, monHost: string): Promise<void> {
   const { objects, signal, operatorNamespace } = work;
-  const config = await objects.get(ConfigMaps, { namespace: operatorNamespace, name: operatorConfigName }, signal);
+  const config = await objects.get(
+    ConfigMaps,
+    { namespace: operatorNamespace, name: operatorConfigName },
+    signal,
+  );
   const settings = readSettings(config);
   await Promise.all([ensureCsiUsers(work, ceph), ensureCsiConfig(work, monHost)]);
   if (!settings.enableRbd) return;

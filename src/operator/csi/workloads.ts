@@ -14,7 +14,10 @@ export interface CsiPlan {
 const privileged = { securityContext: { privileged: true, runAsUser: 0 } };
 const configVolume: Volume = { name: 'ceph-csi-config', configMap: { name: csiConfigName } };
 const configMount = { name: 'ceph-csi-config', mountPath: '/etc/ceph-csi-config/' };
-const hostPath = (name: string, path: string, type = 'DirectoryOrCreate'): Volume => ({ name, hostPath: { path, type } });
+const hostPath = (name: string, path: string, type = 'DirectoryOrCreate'): Volume => ({
+  name,
+  hostPath: { path, type },
+});
 const labelsOf = (app: string) => ({
   app,
   contains: `${app}-metrics`,
@@ -28,7 +31,13 @@ export function csiDriver(plan: CsiPlan): CSIDriver {
     apiVersion: 'storage.k8s.io/v1',
     kind: 'CSIDriver',
     metadata: { name: plan.driver },
-    spec: { attachRequired: true, podInfoOnMount: false, fsGroupPolicy: 'File', storageCapacity: false, seLinuxMount: false },
+    spec: {
+      attachRequired: true,
+      podInfoOnMount: false,
+      fsGroupPolicy: 'File',
+      storageCapacity: false,
+      seLinuxMount: false,
+    },
   };
 }
 
@@ -39,7 +48,16 @@ export function provisionerDeployment(plan: CsiPlan): Deployment {
     name: 'csi-rbdplugin',
     image: plan.image,
     imagePullPolicy: 'IfNotPresent',
-    args: ['csi', 'controller', '--driver', plan.driver, '--endpoint', 'unix:///csi/csi.sock', '--config', '/etc/ceph-csi-config/config.json'],
+    args: [
+      'csi',
+      'controller',
+      '--driver',
+      plan.driver,
+      '--endpoint',
+      'unix:///csi/csi.sock',
+      '--config',
+      '/etc/ceph-csi-config/config.json',
+    ],
     env: [
       { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
       { name: 'POD_NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
@@ -84,8 +102,24 @@ export function pluginDaemonSet(plan: CsiPlan): DaemonSet {
         image: plan.image,
         imagePullPolicy: 'IfNotPresent',
         args: [
-          ...['csi', 'node', '--driver', plan.driver, '--node-id', '$(NODE_ID)', '--endpoint', 'unix:///csi/csi.sock'],
-          ...['--kubelet-root', kubelet, '--registration-dir', '/registration', '--plugin-socket', `${plugin}/csi.sock`],
+          ...[
+            'csi',
+            'node',
+            '--driver',
+            plan.driver,
+            '--node-id',
+            '$(NODE_ID)',
+            '--endpoint',
+            'unix:///csi/csi.sock',
+          ],
+          ...[
+            '--kubelet-root',
+            kubelet,
+            '--registration-dir',
+            '/registration',
+            '--plugin-socket',
+            `${plugin}/csi.sock`,
+          ],
           ...['--mounter', 'unix:///mounter/mounter.sock', '--config', '/etc/ceph-csi-config/config.json'],
         ],
         env: [{ name: 'NODE_ID', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
@@ -150,7 +184,12 @@ export function mounterDaemonSet(plan: CsiPlan): DaemonSet {
   });
 }
 
-function daemonSet(plan: CsiPlan, name: string, update: 'RollingUpdate' | 'OnDelete', pod: PodSpec): DaemonSet {
+function daemonSet(
+  plan: CsiPlan,
+  name: string,
+  update: 'RollingUpdate' | 'OnDelete',
+  pod: PodSpec,
+): DaemonSet {
   const labels = labelsOf(name);
   return {
     apiVersion: 'apps/v1',

@@ -55,7 +55,9 @@ export async function runOsdActivate(options: ActivateOptions, deps: ActivateDep
   if (owner !== options.fsid)
     throw new ActivationError(`${device} belongs to cluster ${owner ?? 'unknown'}, not to ${options.fsid}`);
   if (label.meta.get('whoami') !== String(options.osdId))
-    throw new ActivationError(`${device} is osd.${label.meta.get('whoami') ?? '?'}, not osd.${options.osdId}`);
+    throw new ActivationError(
+      `${device} is osd.${label.meta.get('whoami') ?? '?'}, not osd.${options.osdId}`,
+    );
   await writeDataDir(options, device, label);
   log.info({ device, osd: options.osdId }, 'activated');
 }

@@ -9,7 +9,9 @@ export interface SelectableDisk {
 }
 
 /** What the spec says of a disk: taken (with its class, where one is said), or not meant at all. */
-export type Selection = { readonly taken: true; readonly deviceClass: string | undefined } | { readonly taken: false };
+export type Selection =
+  | { readonly taken: true; readonly deviceClass: string | undefined }
+  | { readonly taken: false };
 
 /** Listed devices go first, then filters, then useAllDevices, as with Rook. */
 export function selectDisk(disk: SelectableDisk, rules: PrepareConfig['selection']): Selection {
@@ -25,5 +27,10 @@ export function selectDisk(disk: SelectableDisk, rules: PrepareConfig['selection
 }
 
 /** Devices that the spec names and that are not on this node. */
-export const missingDevices = (disks: readonly SelectableDisk[], rules: PrepareConfig['selection']): string[] =>
-  rules.devices.map((device) => device.path).filter((path) => !disks.some((disk) => disk.paths.includes(path)));
+export const missingDevices = (
+  disks: readonly SelectableDisk[],
+  rules: PrepareConfig['selection'],
+): string[] =>
+  rules.devices
+    .map((device) => device.path)
+    .filter((path) => !disks.some((disk) => disk.paths.includes(path)));
