@@ -84,6 +84,8 @@ export function etcdStore(options: EtcdStoreOptions): Store {
     Buffer.from(tls.cert),
   );
   const client = new grpc.Client(endpoint, credentials, {
+    // TLS has no server names that are addresses; etcd's certificate is for localhost too.
+    ...(endpoint.startsWith('127.') ? { 'grpc.ssl_target_name_override': 'localhost' } : {}),
     'grpc.keepalive_time_ms': 10_000,
     'grpc.keepalive_timeout_ms': 5_000,
     'grpc.max_receive_message_length': -1,
