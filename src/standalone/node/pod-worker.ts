@@ -234,7 +234,7 @@ export function podWorker(uid: string, first: Stored<Pod> | undefined, deps: Pod
     } catch (err) {
       if (effect?.abort.signal.aborted) throw err;
       fail(retry, options);
-      deps.log.warn({ err, pod: nameOf(last), reason }, 'a step of a pod failed');
+      deps.log.warn({ cause: (err as Error).message, pod: nameOf(last), reason }, 'a step of a pod failed');
       deps.event(last, 'Warning', reason, prefix + (err as Error).message);
       return false;
     }

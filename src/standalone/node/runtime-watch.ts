@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { fromBinary } from '@bufbuild/protobuf';
-import { TaskOOMSchema } from '../../gen/containerd/task_pb.js';
+import { TaskExitSchema, TaskOOMSchema } from '../../gen/containerd/task_pb.js';
 import type { ObservedPod } from './observed.ts';
 import type { ContainerRuntime } from './runtime.ts';
 
@@ -28,6 +28,7 @@ export interface RuntimeWatchDeps {
 const relistWithEventsMs = 5_000;
 const relistWithoutEventsMs = 1_000;
 const resubscribeMs = 1_000;
+const settleMs = [5, 20, 50, 100, 200, 400, 800];
 
 export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps): RuntimeWatch {
   let pods: ReadonlyMap<string, ObservedPod> = new Map();
@@ -66,13 +67,28 @@ export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps
     return queued;
   };
 
+  /** CRI hears of an exit when we do, and takes a moment to say so itself. */
+  const untilSeen = async (id: string, signal: AbortSignal) => {
+    for (const delayMs of settleMs) {
+      await clock.sleep(delayMs, signal);
+      await refresh(signal);
+      if (!isAlive(pods, id)) return;
+    }
+  };
+
   const follow = async (signal: AbortSignal) => {
     while (!signal.aborted) {
       try {
         for await (const event of subscribed()) {
-          if (event.topic === '/tasks/oom' && event.event)
-            runtime.forget(fromBinary(TaskOOMSchema, event.event.value).containerId);
-          refresh(signal).catch(() => undefined); // The relist below says why looks fail.
+          const value = event.event?.value;
+          if (value && event.topic === '/tasks/oom') {
+            runtime.forget(fromBinary(TaskOOMSchema, value).containerId);
+            refresh(signal).catch(() => undefined); // The relist below says why looks fail.
+          } else if (value && event.topic === '/tasks/exit') {
+            const { containerId, id } = fromBinary(TaskExitSchema, value);
+            // The end of an exec, such as a probe's, has an id of its own and changes nothing.
+            if (id === containerId) untilSeen(containerId, signal).catch(() => undefined);
+          }
         }
       } catch (err) {
         if (!signal.aborted) log.debug({ err }, 'containerd event stream broke');
@@ -112,6 +128,16 @@ export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps
       await following;
     },
   };
+}
+
+function isAlive(pods: ReadonlyMap<string, ObservedPod>, id: string): boolean {
+  for (const pod of pods.values()) {
+    if (pod.containers.some((one) => one.id === id))
+      return pod.containers.some((one) => one.id === id && one.state === 'running');
+    if (pod.sandboxes.some((one) => one.id === id))
+      return pod.sandboxes.some((one) => one.id === id && one.ready);
+  }
+  return false;
 }
 
 /** Changes exactly when something of the pod does. */

@@ -31,7 +31,7 @@ export interface ContainerRuntime {
   readonly images: ImageCalls;
   /** Every pod that the runtime knows, by uid. Statuses of what did not change come from memory. */
   observe(signal: AbortSignal): Promise<ReadonlyMap<string, ObservedPod>>;
-  /** containerd's events about tasks (start, exit, oom); ends or throws where the stream breaks. */
+  /** containerd's events about tasks (exit, oom); ends or throws where the stream breaks. */
   taskEvents(signal: AbortSignal): AsyncIterable<Envelope>;
   /** Asks for this container's status anew at the next look: an OOM is told after the exit. */
   forget(containerId: string): void;
@@ -128,7 +128,7 @@ export function connectRuntime(socketPath: string): ContainerRuntime {
   };
 }
 
-const taskFilters = ['topic=="/tasks/exit"', 'topic=="/tasks/oom"', 'topic=="/tasks/start"'];
+const taskFilters = ['topic=="/tasks/exit"', 'topic=="/tasks/oom"'];
 
 function forgetMissing(known: Map<string, unknown>, listed: ReadonlySet<string>): void {
   for (const id of known.keys()) if (!listed.has(id)) known.delete(id);
