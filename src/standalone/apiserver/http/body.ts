@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { parse as parseYaml } from 'yaml';
+import { decodeObject, protobufType } from '../protobuf/decode.ts';
 import { ApiError, unsupportedMediaType } from '../status.ts';
 
 /** Kubernetes' own limit. */
@@ -12,8 +13,8 @@ const tooLarge = () =>
 export const contentTypeOf = (req: IncomingMessage): string =>
   (req.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
 
-/** The whole body as text; 413 above 3 MiB, without reading on. */
-export async function readBody(req: IncomingMessage, signal: AbortSignal): Promise<string> {
+/** The whole body; 413 above 3 MiB, without reading on. */
+async function readBytes(req: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
@@ -23,16 +24,36 @@ export async function readBody(req: IncomingMessage, signal: AbortSignal): Promi
     if (size > maxBodyBytes) throw tooLarge();
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString();
+  return Buffer.concat(chunks);
 }
 
-const bodyTypes = ['application/json', 'application/yaml'];
+/** The whole body as text. */
+export const readBody = async (req: IncomingMessage, signal: AbortSignal): Promise<string> =>
+  (await readBytes(req, signal)).toString();
 
-/** An object sent as JSON or YAML; undefined where the body is empty. Protobuf is refused with 415. */
+const bodyTypes = ['application/json', 'application/yaml', protobufType];
+
+function fromProtobuf(bytes: Uint8Array): unknown {
+  let object: unknown;
+  try {
+    object = decodeObject(bytes);
+  } catch (cause) {
+    const why = `the object provided is not valid protobuf: ${(cause as Error).message}`;
+    throw new ApiError(400, 'BadRequest', why, undefined, { cause });
+  }
+  if (object === undefined) throw unsupportedMediaType(['application/json', 'application/yaml']);
+  return object;
+}
+
+/** An object sent as JSON, YAML, or protobuf where it is of a core kind; undefined where the body is empty. */
 export async function readObject(req: IncomingMessage, signal: AbortSignal): Promise<unknown> {
   const type = contentTypeOf(req);
   if (type !== '' && !bodyTypes.includes(type) && type !== 'application/x-www-form-urlencoded')
     throw unsupportedMediaType(bodyTypes);
+  if (type === protobufType) {
+    const bytes = await readBytes(req, signal);
+    return bytes.length === 0 ? undefined : fromProtobuf(bytes);
+  }
   const text = await readBody(req, signal);
   if (text.trim() === '') return undefined;
   try {
