@@ -1,0 +1,193 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { RuntimeService } from '../../src/gen/runtime/v1/api_pb.js';
+import { systemClock } from '../../src/lib/clock.ts';
+import { unaryClient } from '../../src/lib/grpc.ts';
+import { isRunning, type ProcessIdentity } from '../../src/lib/process-identity.ts';
+import { debianImage, pauseImage, treeMounts } from '../../src/standalone/images/base-images.ts';
+import {
+  containerdSocket,
+  importImage,
+  importedImages,
+  startContainerd,
+} from '../../src/standalone/machine/containerd.ts';
+import { startFabric, stopFabric } from '../../src/standalone/machine/fabric.ts';
+import {
+  enter,
+  removeInstanceGroup,
+  startNode,
+  stopNode,
+  type NodeSpec,
+} from '../../src/standalone/machine/virtual-node.ts';
+import { findTestTree } from '../support/tree.ts';
+
+const signal = AbortSignal.timeout(200_000);
+const deps = { clock: systemClock, signal };
+const instanceId = 'fe57c0de';
+const host = (file: string, ...args: string[]) => execFileSync(file, args, { encoding: 'utf8' });
+const kept: Record<string, ProcessIdentity> = {};
+const keep = (name: string) => (identity: ProcessIdentity) => {
+  kept[name] = identity;
+  return Promise.resolve();
+};
+
+let base: string;
+let spec: NodeSpec;
+let foreign = '';
+let before: { mounts: string; links: string };
+
+beforeAll(async () => {
+  const tree = await findTestTree();
+  base = await mkdtemp('/var/tmp/hf-machine-');
+  before = { mounts: await readFile('/proc/self/mountinfo', 'utf8'), links: host('ls', '/sys/class/net') };
+  await mkdir(join(base, 'releases'));
+  spec = {
+    name: 'node1',
+    number: 1,
+    instanceId,
+    tree: tree.path,
+    folder: join(base, 'nodes/node1'),
+    releases: join(base, 'releases'),
+    scripts: resolve(import.meta.dirname, '../../src/standalone/machine'),
+    disks: 2,
+    diskSizeBytes: 64 * 1024 * 1024,
+    ip: '10.254.77.11',
+    prefixLength: 24,
+    gateway: '10.254.77.1',
+    podCidr: '10.254.78.0/24',
+    serviceCidr: '10.254.79.0/24',
+    peers: [],
+  };
+  // A blank loop of somebody else's, beside ours.
+  await writeFile(join(base, 'foreign.img'), Buffer.alloc(1024 * 1024));
+  foreign = host('losetup', '--find', '--show', join(base, 'foreign.img')).trim();
+  const fabric = await startFabric(
+    {
+      tree: tree.path,
+      instanceId,
+      hostIp: '10.254.77.1',
+      prefixLength: 24,
+      logFile: join(base, 'fabric.log'),
+    },
+    deps,
+    keep('fabric'),
+  );
+  await startNode(spec, { ...deps, fabric }, keep('init'));
+  await startContainerd(spec, kept['init'] as ProcessIdentity, deps, keep('containerd'));
+});
+
+afterAll(async () => {
+  if (kept['init']) await stopNode(spec, kept['init'], deps);
+  await stopFabric(spec, kept['fabric'], signal);
+  await removeInstanceGroup(instanceId, deps);
+  if (foreign) host('losetup', '--detach', foreign);
+  await rm(base, { recursive: true, force: true });
+  // Here and not in a test: nothing of the node may be left after its end.
+  expect(host('losetup', '--list', '--noheadings')).not.toContain(base);
+  expect(await readFile('/proc/self/mountinfo', 'utf8')).toBe(before.mounts);
+  expect(host('ls', '/sys/class/net')).toBe(before.links);
+  expect(host('find', '/sys/fs/cgroup', '-name', `holdfast-${instanceId}`)).toBe('');
+});
+
+const init = () => kept['init'] as ProcessIdentity;
+const inside = async (...command: string[]) => (await enter(init(), command, { signal })).stdout;
+
+test('a node sees its own root and disks, and nothing of the host', async () => {
+  expect((await inside('/bin/hostname')).trim()).toBe('node1');
+  expect(await inside('/bin/ls', '/')).not.toContain('work');
+  expect((await inside('/bin/ls', '/dev/disk/by-id')).trim().split('\n')).toEqual([
+    'holdfast-node1-disk1',
+    'holdfast-node1-disk2',
+  ]);
+  const mounts = await inside('/bin/cat', '/proc/self/mountinfo');
+  expect(mounts).not.toContain(' - ext4 /dev/root');
+  expect(mounts.split('\n').filter((line) => / \/home | \/root /.test(line))).toEqual([]);
+  expect((await inside('/bin/ps', '-e', '-o', 'comm=')).split('\n')).not.toContain('vitest');
+});
+
+test("its disks are readable and writable; somebody else's loop cannot be opened", async () => {
+  await inside(
+    '/bin/dd',
+    'if=/dev/zero',
+    'of=/dev/disk/by-id/holdfast-node1-disk1',
+    'bs=4096',
+    'count=1',
+    'oflag=direct',
+  );
+  const minor = foreign.replace('/dev/loop', '');
+  await inside('/bin/mknod', '/dev/foreign', 'b', '7', minor);
+  const cgroup = [`/sys/fs/cgroup/devices/holdfast-${instanceId}/node1/node/cgroup.procs`, '--'];
+  const join = resolve(spec.scripts, 'join-and-run.sh');
+  const nsenter = ['nsenter', '--target', String(init().pid), '--all', '--'];
+  const read = () =>
+    host('/bin/sh', join, ...cgroup, ...nsenter, '/bin/dd', 'if=/dev/foreign', 'of=/dev/null', 'count=1');
+  expect(read).toThrow('Operation not permitted');
+});
+
+test('containerd runs pods on host and pod network from images of ours, without a file of the host', async () => {
+  for (const image of [await pauseImage(spec.tree), debianImage()]) {
+    const name = `${image.image.replace(/\W+/g, '-')}.tar`;
+    await writeFile(join(spec.folder, 'run', name), image.archive.bytes);
+    await importImage(init(), `/run/node/${name}`, signal);
+  }
+  expect([...(await importedImages(init(), signal))]).toEqual(
+    expect.arrayContaining(['localhost/pause:1', 'localhost/debian:1']),
+  );
+
+  const channel = new grpc.Client(`unix://${containerdSocket(init())}`, grpc.credentials.createInsecure());
+  const cri = unaryClient(channel, RuntimeService);
+  const run = async (name: string, network: number, command: string[]) => {
+    const config = {
+      metadata: { name, uid: name, namespace: 'default', attempt: 0 },
+      logDirectory: `/var/log/pods/${name}`,
+      linux: { securityContext: { namespaceOptions: { network, pid: 1 } } },
+    };
+    const { podSandboxId } = await cri.runPodSandbox({ config }, { signal });
+    const { containerId } = await cri.createContainer(
+      {
+        podSandboxId,
+        sandboxConfig: config,
+        config: {
+          metadata: { name: 'main', attempt: 0 },
+          image: { image: 'localhost/debian:1' },
+          command,
+          mounts: treeMounts.map((mount) => ({ ...mount, readonly: true })),
+          logPath: 'main/0.log',
+          linux: {},
+        },
+      },
+      { signal },
+    );
+    await cri.startContainer({ containerId }, { signal });
+    for (;;) {
+      const { status } = await cri.containerStatus({ containerId }, { signal });
+      if (status?.state === 2) break;
+      await systemClock.sleep(20);
+    }
+    await cri.stopPodSandbox({ podSandboxId }, { signal });
+    await cri.removePodSandbox({ podSandboxId }, { signal });
+    return await readFile(join(spec.folder, 'log/pods', name, 'main/0.log'), 'utf8');
+  };
+  try {
+    const addresses = '/usr/bin/ip -4 -o addr; ls /; cat /proc/mounts';
+    const onHost = await run('on-host', 2, ['/bin/sh', '-c', addresses]);
+    expect(onHost).toContain('10.254.77.11/24');
+    const onPods = await run('on-pods', 0, ['/bin/sh', '-c', addresses]);
+    expect(onPods).toContain('10.254.78.');
+    for (const log of [onHost, onPods]) expect(log).not.toMatch(new RegExp(`F (work|${base})$`, 'm'));
+  } finally {
+    channel.close();
+  }
+});
+
+test('a second node over a half-made one cleans up and comes up', async () => {
+  process.kill(init().pid, 'SIGKILL');
+  while (await isRunning(init())) await systemClock.sleep(20);
+  await stopNode(spec, init(), deps);
+  await startNode(spec, { ...deps, fabric: kept['fabric'] as ProcessIdentity }, keep('init'));
+  await startContainerd(spec, init(), deps, keep('containerd'));
+  expect([...(await importedImages(init(), signal))]).toEqual(expect.arrayContaining(['localhost/pause:1']));
+});
