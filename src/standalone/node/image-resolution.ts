@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { Container } from 'kubernetes-types/core/v1.js';
 import { isRpcError, Code } from '../../lib/grpc.ts';
+import { normalizeImageName } from '../images/image-name.ts';
 import type { ImageEntry, ImageTable } from '../images/table.ts';
 import type { ResolvedImage } from './container-config.ts';
 import type { ImageCalls } from './runtime.ts';
@@ -15,7 +16,7 @@ export interface ImageResolverDeps {
   /** Path of the image table, read anew when it changes. */
   readonly tablePath: string;
   readonly images: ImageCalls;
-  /** The table's own rule for names, `resolveImage` of images/table.ts. */
+  /** The table's own rule for names. */
   lookup(table: ImageTable, name: string): ImageEntry | undefined;
 }
 
@@ -48,7 +49,7 @@ export function imageResolver({ tablePath, images, lookup }: ImageResolverDeps):
           `Failed to apply default image tag "${name}": couldn't parse image name`,
         );
       const entry = lookup(await readTable(), name);
-      const reference = entry?.image ?? normaliseImage(name);
+      const reference = entry?.image ?? normalizeImageName(name);
       const image = await inRuntime(reference, signal);
       if (!image) throw missing(container, name, entry);
       return {
@@ -72,19 +73,13 @@ function missing(container: Container, name: string, entry: ImageEntry | undefin
   const why = entry
     ? `the image table maps it to ${entry.image}, which containerd does not have`
     : 'it is not in the image table of this node, which has no way to a registry';
-  return new StartError('ErrImagePull', `failed to pull and unpack image "${normaliseImage(name)}": ${why}`);
+  return new StartError(
+    'ErrImagePull',
+    `failed to pull and unpack image "${normalizeImageName(name)}": ${why}`,
+  );
 }
 
 const namePattern =
   /^(?:[a-zA-Z0-9.-]+(?::\d+)?\/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,})?$/;
 
 const isImageName = (name: string): boolean => namePattern.test(name);
-
-/** `busybox` is `docker.io/library/busybox:latest`. */
-export function normaliseImage(name: string): string {
-  const [first = '', ...rest] = name.split('/');
-  const hasHost = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost');
-  const full = hasHost ? name : rest.length > 0 ? `docker.io/${name}` : `docker.io/library/${name}`;
-  const last = full.slice(full.lastIndexOf('/') + 1);
-  return last.includes(':') || last.includes('@') ? full : `${full}:latest`;
-}

@@ -351,6 +351,7 @@ export function podWorker(uid: string, first: Stored<Pod> | undefined, deps: Pod
     },
     wake(referenceChanged = false) {
       if (referenceChanged) {
+        volumeRetries.failures = 0;
         volumeRetries.untilMs = 0;
         refreshAtMs = 0;
         holds.retryConfig();

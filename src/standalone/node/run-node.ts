@@ -10,13 +10,13 @@ import type { Clock } from '../../lib/clock.ts';
 import { backoffMs } from '../../lib/backoff.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { NodeConfig } from '../config.ts';
+import { resolveImage } from '../images/image-table.ts';
 import { csiNodeObject } from './csi/csi-node-object.ts';
 import { csiVolumes } from './csi/csi-volumes.ts';
 import { pluginRegistry } from './csi/plugin-registry.ts';
 import { volumesInUse, type VolumesInUse } from './csi/volumes-in-use.ts';
 import { runGarbage } from './garbage.ts';
 import { imageResolver } from './image-resolution.ts';
-import { lookupImage } from './image-lookup.ts';
 import { startKubeletServer } from './kubelet-server.ts';
 import { runLogRotation } from './log-rotation.ts';
 import { nodeAgent } from './node-agent.ts';
@@ -143,7 +143,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, options: NodeO
     nodeIp: config.nodeIp,
     kubeletRoot: config.kubeletRoot,
     logRoot,
-    images: imageResolver({ tablePath: config.imageTable, images: runtime.images, lookup: lookupImage }),
+    images: imageResolver({ tablePath: config.imageTable, images: runtime.images, lookup: resolveImage }),
     references,
     capacity: facts.capacity,
     services: async (own): Promise<readonly Service[]> => {
