@@ -34,8 +34,10 @@ export async function readBlocklist(ceph: Ceph, signal: AbortSignal): Promise<re
 const dateOf = (text: string) => new Date(text.replace('+0000', 'Z'));
 
 /**
- * Fences one client (`10.1.0.2:0/4123`) or, by a CIDR (`10.1.0.2/32`), every client of an address. Adding it again
- * renews its expiry. It stops nothing before the OSDs have the new map: wait for that before attaching elsewhere.
+ * Fences one client (`10.1.0.2:0/4123`) or, by a CIDR (`10.1.0.2/32`), every client of an address. An entry that
+ * stands keeps its first expiry: adding it again answers success and renews nothing (16.2.15), so choose one that
+ * is long enough, and lift it by removal. It stops nothing before the OSDs have the new map: wait for that before
+ * attaching elsewhere.
  */
 export async function addToBlocklist(
   ceph: Ceph,

@@ -15,6 +15,20 @@ import type {
   RbdWatcher,
 } from './seam.ts';
 
+// Ceph's parser wants a float where its command table says so: `600` is refused, `600.0` is taken.
+const floatFields: ReadonlySet<string> = new Set(['expire', 'ratio', 'weight']);
+
+/** The JSON text of a command, as librados takes it. */
+export function commandText(command: CephCommand): string {
+  const fields = Object.entries({ format: 'json', ...command }).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    const isWhole = typeof value === 'number' && Number.isInteger(value);
+    const text = isWhole && floatFields.has(name) ? `${value}.0` : JSON.stringify(value);
+    return [`${JSON.stringify(name)}:${text}`];
+  });
+  return `{${fields.join(',')}}`;
+}
+
 const defaultTimeoutMs = 15_000;
 
 /** Opens one cluster as one user through a broker child of its own. Nothing starts before the first call. */
@@ -28,15 +42,11 @@ export function openCeph(connection: CephConnection, deps: BrokerDeps): Ceph & {
     shape: ZodType<T>,
     { signal, timeoutMs = defaultTimeoutMs, input, answer = 'text' }: CephCallOptions,
   ): Promise<T> => {
-    const bytes = (await broker.call(
-      'command',
-      [target, JSON.stringify({ format: 'json', ...wanted }), input],
-      {
-        signal,
-        timeoutMs,
-        label: wanted.prefix,
-      },
-    )) as Uint8Array;
+    const bytes = (await broker.call('command', [target, commandText(wanted), input], {
+      signal,
+      timeoutMs,
+      label: wanted.prefix,
+    })) as Uint8Array;
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(
       answer === 'base64' ? 'base64' : 'utf8',
     );
@@ -72,6 +82,9 @@ function rbdOver(run: Run): Rbd {
       run<string | undefined>('rbd metadata get', [place, image, key], options),
     metadataSet: async (place, image, key, value, options) => {
       await run('rbd metadata set', [place, image, key, value], options);
+    },
+    createNamespace: async (place, options) => {
+      await run('rbd namespace create', [place], options);
     },
     initPool: async (place, options) => {
       await run('rbd pool init', [place], options);

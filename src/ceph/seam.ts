@@ -143,7 +143,7 @@ export interface RbdWatcher {
 }
 
 export interface Rbd {
-  /** EEXIST where an image of that name is there. */
+  /** EEXIST where an image of that name is there; ENOENT without the pool, or the RBD namespace. */
   create(place: PoolPlace, image: string, create: RbdCreateOptions, options: CephCallOptions): Promise<void>;
   /** Undefined where there is none. */
   info(place: PoolPlace, image: string, options: CephCallOptions): Promise<RbdImageInfo | undefined>;
@@ -153,6 +153,7 @@ export interface Rbd {
   ): Promise<readonly { readonly id: string; readonly name: string }[]>;
   /** EBUSY while watched, ENOTEMPTY while it has snapshots; an absent image is no error: false. */
   remove(place: PoolPlace, image: string, options: CephCallOptions): Promise<boolean>;
+  /** Grows only: EINVAL for a smaller size, since what lies beyond the new end would be gone. */
   resize(place: PoolPlace, image: string, sizeBytes: bigint, options: CephCallOptions): Promise<void>;
   watchers(place: PoolPlace, image: string, options: CephCallOptions): Promise<readonly RbdWatcher[]>;
   metadataGet(
@@ -168,6 +169,8 @@ export interface Rbd {
     value: string,
     options: CephCallOptions,
   ): Promise<void>;
+  /** Makes the place's namespace one for images (`rbd namespace create`); one that is there is no error. */
+  createNamespace(place: PoolPlace, options: CephCallOptions): Promise<void>;
   /** Initialises a pool for RBD use (`rbd pool init`). */
   initPool(place: PoolPlace, options: CephCallOptions): Promise<void>;
   trashMove(
@@ -176,6 +179,7 @@ export interface Rbd {
     delaySeconds: number,
     options: CephCallOptions,
   ): Promise<boolean>;
+  /** EPERM while the delay given to trashMove lasts; an absent id is no error: false. */
   trashRemove(place: PoolPlace, id: string, options: CephCallOptions): Promise<boolean>;
   trashList(
     place: PoolPlace,

@@ -33,6 +33,9 @@ interface Call {
   readonly args: readonly unknown[];
   readonly label: string;
   readonly timeoutMs: number;
+  readonly enqueuedAtMs: number;
+  /** Ends the limit on waiting; the limit on running begins. */
+  readonly waiting: AbortController;
   /** Set once the caller has its answer; a call in flight then still holds its thread. */
   settled: boolean;
   settle(outcome: { readonly result: unknown } | { readonly error: unknown }): void;
@@ -71,16 +74,28 @@ export function createBroker(connection: CephConnection, deps: BrokerDeps): Brok
     pump();
   };
 
+  /** From here on calls go to a new child, though the exit of this one is still to be seen. */
+  const retire = (current: BrokerSession, reason: string) => {
+    current.kill(reason);
+    onEnd(current, reason);
+  };
+
   const dispatch = (current: BrokerSession, call: Call) => {
     const id = nextId++;
     inFlight.set(id, call);
     const limit = new AbortController();
-    void clock.sleep(call.timeoutMs, limit.signal).then(
+    call.waiting.abort();
+    // What is left of the caller's limit, but never less than half: a call that waited long must not make the
+    // child be killed over a millisecond.
+    const leftMs = call.timeoutMs - (clock.now() - call.enqueuedAtMs);
+    void clock.sleep(Math.max(leftMs, call.timeoutMs / 2), limit.signal).then(
       () => {
         if (inFlight.get(id) !== call) return;
-        // A thread in librados cannot be interrupted; only the whole child can.
+        inFlight.delete(id);
+        // A thread in librados cannot be interrupted; only the whole child can. It goes first, so that whoever
+        // hears of the time-out gets a new one.
+        retire(current, `${call.label} took longer than ${call.timeoutMs} ms`);
         call.settle({ error: timedOut(call) });
-        current.kill(`${call.label} took longer than ${call.timeoutMs} ms`);
       },
       () => undefined,
     );
@@ -91,7 +106,7 @@ export function createBroker(connection: CephConnection, deps: BrokerDeps): Brok
         const error = cephErrorFromCode(response.code, call.label, scrub(response.text));
         call.settle({ error });
         // A blocklisted client stays so; the next child has another address.
-        if (response.code === blocklisted) current.kill('this client is blocklisted');
+        if (response.code === blocklisted) retire(current, 'this client is blocklisted');
       } else {
         failures = 0;
         call.settle({ result: response.result });
@@ -177,14 +192,15 @@ function enqueue(
   { signal, clock, queue, pump }: { signal: AbortSignal; clock: Clock; queue: Call[]; pump: () => void },
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const deadline = new AbortController();
     const call: Call = {
       ...wanted,
+      enqueuedAtMs: clock.now(),
+      waiting: new AbortController(),
       settled: false,
       settle(outcome) {
         if (call.settled) return;
         call.settled = true;
-        deadline.abort();
+        call.waiting.abort();
         signal.removeEventListener('abort', onAbort);
         if ('error' in outcome) reject(outcome.error as Error);
         else resolve(outcome.result);
@@ -197,7 +213,7 @@ function enqueue(
     };
     const onAbort = () => leave(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-    void clock.sleep(wanted.timeoutMs, deadline.signal).then(
+    void clock.sleep(wanted.timeoutMs, call.waiting.signal).then(
       () => leave(timedOut(call)),
       () => undefined,
     );

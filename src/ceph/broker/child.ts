@@ -24,6 +24,7 @@ import {
 } from './protocol.ts';
 import {
   createImage,
+  createNamespace,
   imageInfo,
   imageWatchers,
   initPool,
@@ -62,6 +63,7 @@ const operations = {
   'rbd watchers': imageWatchers,
   'rbd metadata get': metadataGet,
   'rbd metadata set': metadataSet,
+  'rbd namespace create': createNamespace,
   'rbd pool init': initPool,
   'rbd trash move': trashMove,
   'rbd trash remove': trashRemove,

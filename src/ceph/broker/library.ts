@@ -82,6 +82,7 @@ const rbdSignatures = {
   trashRemove: 'int rbd_trash_remove(void *io, const char *id, bool force)',
   trashList: 'int rbd_trash_list(void *io, void *entries, void *num_entries)',
   trashListCleanup: 'void rbd_trash_list_cleanup(void *entries, size_t num_entries)',
+  namespaceCreate: 'int rbd_namespace_create(void *io, const char *namespace_name)',
   poolInit: 'int rbd_pool_init(void *io, bool force)',
 } as const;
 

@@ -233,3 +233,12 @@ export const metadataSet = (
 
 export const initPool = (cluster: Cluster, place: PoolPlace): Promise<number> =>
   withPool(cluster, place, (io) => check(cluster.rbd.poolInit, io, false));
+
+const exists = -17;
+
+export const createNamespace = (cluster: Cluster, place: PoolPlace): Promise<void> =>
+  withPool(cluster, { pool: place.pool }, async (io) => {
+    if (!place.namespace) throw new CodeError(invalid, 'no name');
+    const code = await callAsync<number>(cluster.rbd.namespaceCreate, io, place.namespace);
+    if (code < 0 && code !== exists) throw new CodeError(code);
+  });

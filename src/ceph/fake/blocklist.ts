@@ -11,6 +11,9 @@ export const blocklistCommands: FakeHandlers = {
       state.epoch++;
       return;
     }
+    // Ceph's map keeps the first expiry: adding an entry again says success and renews nothing.
+    const standing = state.blocklist.get(key);
+    if (standing && standing.untilMs > nowMs) return;
     state.blocklist.set(key, { untilMs: nowMs + Number(call.command['expire'] ?? 3600) * 1000, range });
     state.epoch++;
     dropBlockedWatchers(state, nowMs);

@@ -113,6 +113,8 @@ function rbdOf(state: FakeState, run: FakeCallRunner, clock: Clock): Rbd {
       at('rbd metadata get', place, options, () => store.metadataGet(place, image, key)),
     metadataSet: (place, image, key, value, options) =>
       at('rbd metadata set', place, options, () => store.metadataSet(place, image, key, value)),
+    createNamespace: (place, options) =>
+      at('rbd namespace create', place, options, () => store.createNamespace(place)),
     initPool: (place, options) => at('rbd pool init', place, options, () => store.initPool(place)),
     trashMove: (place, image, delaySeconds, options) =>
       at('rbd trash move', place, options, () => store.trashMove(place, image, delaySeconds)),

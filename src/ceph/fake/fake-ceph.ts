@@ -65,6 +65,7 @@ export function fakeCeph(options: FakeCephOptions = {}): FakeCeph {
       const ms = typeof latencyMs === 'number' ? latencyMs : latencyMs(operation);
       if (ms > 0) await clock.sleep(ms, signal);
       else await Promise.resolve();
+      signal.throwIfAborted();
       if (!reachable || ![...state.mons.values()].some((mon) => mon.inQuorum))
         throw cephError('ETIMEDOUT', operation, 'no mon answers');
       if (isBlocked(state, self.address, clock.now()))

@@ -35,6 +35,7 @@ export function fakeRbd(state: FakeState, nowMs: () => number): FakeRbdStore {
   return {
     create(place, image, create) {
       const namespace = at(place, 'rbd create');
+      requireRbdNamespace(state, place);
       if (namespace.images.has(image)) throw cephError('EEXIST', 'rbd create', image);
       for (const feature of create.features) {
         if (!featureOrder.includes(feature)) throw cephError('EINVAL', 'rbd create', `feature ${feature}`);
@@ -80,13 +81,25 @@ export function fakeRbd(state: FakeState, nowMs: () => number): FakeRbdStore {
       return true;
     },
     resize(place, image, sizeBytes) {
-      find(place, image, 'rbd resize').sizeBytes = sizeBytes;
+      const found = find(place, image, 'rbd resize');
+      if (sizeBytes < found.sizeBytes)
+        throw cephError('EINVAL', 'rbd resize', `${image} has ${found.sizeBytes} bytes and is never shrunk`);
+      found.sizeBytes = sizeBytes;
     },
     watchers: (place, image) =>
       find(place, image, 'rbd watchers').watchers.map((watcher) => ({ ...watcher })),
     metadataGet: (place, image, key) => find(place, image, 'rbd metadata get').metadata.get(key),
     metadataSet(place, image, key, value) {
       find(place, image, 'rbd metadata set').metadata.set(key, value);
+    },
+    createNamespace(place) {
+      const name = place.namespace ?? '';
+      if (name === '') throw cephError('EINVAL', 'rbd namespace create', 'no name');
+      at(place, 'rbd namespace create');
+      const { objects } = at({ pool: place.pool }, 'rbd namespace create');
+      const known = objects.get('rbd_namespace') ?? newObject();
+      known.omap.set(name, '');
+      objects.set('rbd_namespace', known);
     },
     initPool(place) {
       at(place, 'rbd pool init').objects.set('rbd_info', newObject());
@@ -104,6 +117,13 @@ const dropObjects = ({ objects }: FakeNamespace, name: string, id: string) => {
   objects.delete(`rbd_id.${name}`);
   objects.delete(`rbd_header.${id}`);
 };
+
+/** An RBD namespace is more than a RADOS one: it must have been made. */
+function requireRbdNamespace(state: FakeState, { pool, namespace }: PoolPlace): void {
+  if (!namespace) return;
+  const known = namespaceAt(state, { pool }, 'rbd create').objects.get('rbd_namespace');
+  if (!known?.omap.has(namespace)) throw cephError('ENOENT', 'rbd create', `namespace ${namespace}`);
+}
 
 function trashOf(
   state: FakeState,
@@ -130,6 +150,8 @@ function trashOf(
       const { trash } = namespace;
       const entry = trash.get(id);
       if (!entry) return false;
+      if (entry.expiresAtMs > nowMs())
+        throw cephError('EPERM', 'rbd trash remove', 'the deferment has not ended');
       refuseInUse(entry.image, entry.name, 'rbd trash remove');
       trash.delete(id);
       dropObjects(namespace, entry.name, id);

@@ -172,6 +172,20 @@ function df({ state }: FakeCall) {
   };
 }
 
+const knownModules = new Set([
+  'alerts',
+  'cephadm',
+  'dashboard',
+  'iostat',
+  'mirroring',
+  'nfs',
+  'prometheus',
+  'restful',
+  'rook',
+  'snap_schedule',
+  'stats',
+]);
+
 export const statusCommands: FakeHandlers = {
   status,
   fsid: ({ state }) => ({ fsid: state.fsid }),
@@ -245,7 +259,16 @@ export const statusCommands: FakeHandlers = {
     enabled_modules: [...state.modules].sort(),
     disabled_modules: [],
   }),
-  'mgr module enable': (call) => void call.state.modules.add(text(call, 'module')),
+  'mgr module enable': (call) => {
+    const module = text(call, 'module');
+    if (!knownModules.has(module))
+      fail(
+        call,
+        'ENOENT',
+        `all mgr daemons do not support module '${module}', pass --force to force enablement`,
+      );
+    call.state.modules.add(module);
+  },
   'mgr module disable': (call) => void call.state.modules.delete(text(call, 'module')),
   versions,
   df,
