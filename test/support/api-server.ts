@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger, type Logger } from '../../src/lib/log.ts';
 import { createApiServer } from '../../src/standalone/apiserver/server.ts';
+import type { Store } from '../../src/standalone/apiserver/store/store.ts';
 import { memoryStore } from '../../src/standalone/apiserver/store/memory-store.ts';
 
 export interface TestApi {
@@ -14,8 +15,10 @@ export interface TestApi {
 }
 
 /** The real API server over the in-memory store: plain HTTP on a free loopback port, everybody is admin. */
-export async function startTestApi(options: { clock?: Clock; log?: Logger } = {}): Promise<TestApi> {
-  const store = memoryStore();
+export async function startTestApi(
+  options: { clock?: Clock; log?: Logger; store?: Store } = {},
+): Promise<TestApi> {
+  const store = options.store ?? memoryStore();
   const server = await createApiServer({
     store,
     listen: [{ host: '127.0.0.1', port: 0 }],
