@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { virtualClock } from '../lib/clock.ts';
 import { createWorkQueue } from './work-queue.ts';

@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { ConfigMaps, Pods } from '../api/core.ts';
 import { isDeadlineError } from '../lib/deadline.ts';
 import type { KubeClient } from './client.ts';
-import { isConflict, isExpired, isInvalid, isNotFound, isUnreachable, KubeError } from './errors.ts';
+import { isConflict, isExpired, isInvalid, isNotFound, isUnreachable, type KubeError } from './errors.ts';
 import { createKubeClient } from './undici-client.ts';
 
 type Handler = (request: IncomingMessage & { text: string }, response: ServerResponse) => void;

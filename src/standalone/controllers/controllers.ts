@@ -4,14 +4,41 @@ import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Registry } from '../../lib/metrics.ts';
+import { daemonSetController } from './daemon-set-controller.ts';
 import { deploymentController } from './deployment-controller.ts';
+import { endpointsController } from './endpoints-controller.ts';
 import type { Environment, Register } from './environment.ts';
+import { garbageCollector } from './garbage-collector.ts';
+import { jobController } from './job-controller.ts';
+import { namespaceController } from './namespace-controller.ts';
+import { namespaceDefaultsController } from './namespace-defaults.ts';
+import { nodeLifecycleController } from './node-lifecycle.ts';
+import { podCollector } from './pod-collector.ts';
 import { replicaSetController } from './replica-set-controller.ts';
+import { schedulerController } from './scheduler.ts';
+import { addStorageControllers } from './storage/storage-controllers.ts';
+import { taintEvictionController } from './taint-eviction.ts';
 
 /** Every controller of a standalone cluster. To add one is to add its line here. */
 const table: readonly Register[] = [
+  (manager, environment) => manager.add(namespaceController(environment)),
+  (manager, environment) => manager.add(namespaceDefaultsController(environment)),
+  (manager, environment) => manager.addTask(garbageCollector(environment)),
   (manager, environment) => manager.add(deploymentController(environment)),
   (manager, environment) => manager.add(replicaSetController(environment)),
+  (manager, environment) => manager.add(daemonSetController(environment)),
+  (manager, environment) => manager.add(jobController(environment)),
+  (manager, environment) => manager.add(schedulerController(environment)),
+  (manager, environment) => manager.add(endpointsController(environment)),
+  (manager, environment) => manager.add(nodeLifecycleController(environment)),
+  (manager, environment) => manager.add(taintEvictionController(environment)),
+  (manager, environment) => manager.addTask(podCollector(environment)),
+  (manager, { client, events }) =>
+    addStorageControllers(manager, {
+      client,
+      binderEvents: events('persistentvolume-controller'),
+      attachEvents: events('attachdetach-controller'),
+    }),
 ];
 
 export interface ControllersOptions {

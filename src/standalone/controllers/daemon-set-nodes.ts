@@ -32,7 +32,7 @@ export interface NodeVerdict {
 }
 
 export function daemonVerdict(daemonSet: DaemonSet, node: Node): NodeVerdict {
-  const pod: Pod = { ...(daemonSet.spec ? { spec: daemonSet.spec.template.spec } : {}) } as Pod;
+  const pod = { spec: daemonSet.spec?.template.spec } as Pod;
   const { nodeName } = pod.spec ?? {};
   if (nodeName && nodeName !== node.metadata?.name) return { shouldRun: false, mayStay: false };
   if (!podWantsNode(pod, node)) return { shouldRun: false, mayStay: false };
