@@ -36,6 +36,7 @@ export interface QsdAttacher extends RbdAttacher {
 
 const freeLimitMs = 3_000;
 const growLimitMs = 10_000;
+const undoLimitMs = 10_000;
 
 /**
  * RBD by qemu-storage-daemon: librbd -> a FUSE file -> a loop with direct I/O. For kernels without krbd and nbd,
@@ -122,17 +123,17 @@ export function qsdAttacher(deps: QsdAttacherDeps): QsdAttacher {
       const loop = await loopOf(entry, signal);
       if (loop && !loop.autoclear) return deviceOf({ ...entry, loop }, true);
       if (loop) await waitUntilFree(entry, signal); // On its way out: a new one, once it is gone.
-    } else {
-      if (entry) await clearDead(entry, signal);
-      entry = await start(request, signal);
-    }
+    } else if (entry) await clearDead(entry, signal);
     try {
-      return deviceOf(await addLoop(entry, signal), true);
+      const running = process && entry ? entry : await start(request, signal);
+      return deviceOf(await addLoop(running, signal), true);
     } catch (error) {
-      // An aborted attach must not leave a daemon that nobody asked for.
-      await stop(entry, AbortSignal.timeout(10_000)).catch((cause: unknown) =>
-        log.warn({ err: cause, image: request.image }, 'a half-made attachment stays until it is detached'),
-      );
+      // A failed or aborted attach must not leave a daemon, or a key, that nobody asked for.
+      const left = await ledger.read(request);
+      if (left)
+        await stop(left, AbortSignal.timeout(undoLimitMs)).catch((cause: unknown) =>
+          log.warn({ err: cause, image: request.image }, 'a half-made attachment stays until it is detached'),
+        );
       throw error;
     }
   };
