@@ -1,7 +1,8 @@
 /** One condition of a status, as `metav1.Condition` and its older relatives have it. */
 export interface Condition {
   type: string;
-  status: 'True' | 'False' | 'Unknown';
+  /** True, False or Unknown. */
+  status: string;
   reason?: string;
   message?: string;
   lastTransitionTime?: string;

@@ -59,6 +59,8 @@ export function createController<T extends KubeObject>(
     failing: queue.failing,
   }));
   const enqueue = (ref: ObjectRef) => queue.add(keyOf(ref));
+  /** Reconciles that have not really ended, those given up at their limit included. */
+  const bodies = new Set<Promise<Outcome>>();
 
   /** One reconcile from name to outcome; everything that can go wrong in it ends here. */
   const work = async (key: string, signal: AbortSignal): Promise<void> => {
@@ -71,7 +73,14 @@ export function createController<T extends KubeObject>(
         reconciler.name,
         spec.timeoutMs ?? defaultTimeoutMs,
         signal,
-        () => queue.release(key),
+        (body) => {
+          bodies.add(body);
+          const over = () => {
+            bodies.delete(body);
+            queue.release(key);
+          };
+          body.then(over, over);
+        },
         async (own) => {
           const ref = refOfKey(resource, key);
           return await turn(spec, deps.client, cache, ref, { log: turnLog, signal: own });
@@ -118,6 +127,8 @@ export function createController<T extends KubeObject>(
       if (signal.aborted) queue.close();
       const workers = Array.from({ length: spec.concurrency ?? defaultConcurrency }, () => worker(signal));
       await Promise.all(workers);
+      // Whoever leads next must not meet what we still do.
+      await Promise.allSettled(bodies);
     },
   };
 }
@@ -155,15 +166,15 @@ async function turn<T extends KubeObject>(
 }
 
 /**
- * Runs `body` within the spec's limit. Past it the worker is free for other names, but the name itself is
- * given back (`release`) only when `body` has really ended: never twice at once, even where it ignores
- * its signal.
+ * Runs `body` within the limit. Past it the worker is free for other names; `started` gets the body's own
+ * promise, for the name is given back only when it has really ended: never twice at once, even where it
+ * ignores its signal.
  */
 async function limited<R>(
   what: string,
   timeoutMs: number,
   signal: AbortSignal,
-  release: () => void,
+  started: (body: Promise<R>) => void,
   body: (signal: AbortSignal) => Promise<R>,
 ): Promise<R> {
   const own = new AbortController();
@@ -176,7 +187,7 @@ async function limited<R>(
   });
   over.catch(() => undefined);
   const running = Promise.resolve().then(async () => await body(own.signal));
-  running.then(release, release);
+  started(running);
   try {
     return await Promise.race([running, over]);
   } finally {

@@ -4,10 +4,13 @@ import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Registry } from '../../lib/metrics.ts';
+import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { daemonSetController } from './daemon-set-controller.ts';
 import { deploymentController } from './deployment-controller.ts';
+import { disruptionController } from './disruption-controller.ts';
 import { endpointsController } from './endpoints-controller.ts';
 import type { Environment, Register } from './environment.ts';
+import { eventExpiry } from './event-expiry.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import { jobController } from './job-controller.ts';
 import { namespaceController } from './namespace-controller.ts';
@@ -16,6 +19,7 @@ import { nodeLifecycleController } from './node-lifecycle.ts';
 import { podCollector } from './pod-collector.ts';
 import { replicaSetController } from './replica-set-controller.ts';
 import { schedulerController } from './scheduler.ts';
+import { statefulSetController } from './stateful-set-controller.ts';
 import { addStorageControllers } from './storage/storage-controllers.ts';
 import { taintEvictionController } from './taint-eviction.ts';
 
@@ -27,12 +31,16 @@ const table: readonly Register[] = [
   (manager, environment) => manager.add(deploymentController(environment)),
   (manager, environment) => manager.add(replicaSetController(environment)),
   (manager, environment) => manager.add(daemonSetController(environment)),
+  (manager, environment) => manager.add(statefulSetController(environment)),
   (manager, environment) => manager.add(jobController(environment)),
   (manager, environment) => manager.add(schedulerController(environment)),
   (manager, environment) => manager.add(endpointsController(environment)),
   (manager, environment) => manager.add(nodeLifecycleController(environment)),
   (manager, environment) => manager.add(taintEvictionController(environment)),
   (manager, environment) => manager.addTask(podCollector(environment)),
+  (manager, environment) => manager.add(disruptionController(environment)),
+  (manager, environment) => manager.add(clusterRoleAggregationController(environment)),
+  (manager, environment) => manager.addTask(eventExpiry(environment)),
   (manager, { client, events }) =>
     addStorageControllers(manager, {
       client,

@@ -137,7 +137,7 @@ function failureCondition(replicaSet: ReplicaSet, failure: Error | undefined, no
       reason: 'FailedCreate',
       message: failure.message,
     } as const;
-    return { conditions: setCondition(conditions as never[], update, nowMs) };
+    return { conditions: setCondition(conditions, update, nowMs) };
   }
   const others = conditions.filter((one) => one.type !== 'ReplicaFailure');
   return others.length === conditions.length ? {} : { conditions: others };

@@ -204,7 +204,7 @@ async function markUnschedulable(
     pod,
     (current) => ({
       ...current.status,
-      conditions: setCondition(current.status?.conditions as never, update, clock.now()),
+      conditions: setCondition(current.status?.conditions, update, clock.now()),
     }),
     { signal },
   );

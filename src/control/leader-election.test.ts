@@ -1,0 +1,101 @@
+import { afterEach, expect, test } from 'vitest';
+import { startTestApi } from '../../test/support/api-server.ts';
+import { Leases } from '../api/core.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { KubeError } from '../kube/errors.ts';
+import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import { createKubeClient } from '../kube/undici-client.ts';
+import { virtualClock } from '../lib/clock.ts';
+import { silentLogger } from '../lib/log.ts';
+import { isLeadershipLost, runAsLeader } from './leader-election.ts';
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+const lease = { namespace: 'default', name: 'operator' };
+
+async function bench() {
+  const api = await startTestApi();
+  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
+  const clock = virtualClock();
+  closers.push(
+    () => api.close(),
+    () => client.close(),
+  );
+  const log: string[] = [];
+  let broken = new Set<string>();
+  const contender = (identity: string) => {
+    const stop = new AbortController();
+    const gate =
+      <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+      async (...args: A): Promise<R> => {
+        if (broken.has(identity))
+          throw new KubeError({ status: 0, reason: 'Unreachable', message: 'cut off' });
+        return await call(...args);
+      };
+    const own: KubeClient = {
+      ...client,
+      get: gate(client.get) as never,
+      update: gate(client.update) as never,
+      create: gate(client.create) as never,
+    };
+    const ended = runAsLeader(
+      { lease, identity },
+      { client: own, clock, log: silentLogger, random: () => 0 },
+      stop.signal,
+      async (signal) => {
+        log.push(`${identity} leads`);
+        await new Promise<void>((resolve) =>
+          signal.addEventListener('abort', () => resolve(), { once: true }),
+        );
+        log.push(`${identity} ends`);
+      },
+    ).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    closers.push(async () => {
+      stop.abort(new Error('over'));
+      await clock.advance(20_000);
+      await ended;
+    });
+    return { stop, ended };
+  };
+  const pass = async (ms: number) => {
+    for (let left = ms; left > 0; left -= 1_000) {
+      await clock.advance(Math.min(1_000, left));
+      await new Promise((resolve) => setTimeout(resolve, 8)); // Calls take real time.
+    }
+  };
+  return { client, contender, log, pass, cut: (...identities: string[]) => (broken = new Set(identities)) };
+}
+
+test('one leads, keeps its lease, and gives it up at once when it stops', async () => {
+  const { contender, log, pass, client } = await bench();
+  const a = contender('a');
+  await pass(3_000);
+  contender('b');
+  await pass(60_000);
+  expect(log).toEqual(['a leads']);
+  a.stop.abort(new Error('stop'));
+  await a.ended;
+  await pass(4_000);
+  expect(log).toEqual(['a leads', 'a ends', 'b leads']);
+  const held = await client.get(Leases, lease, { signal: new AbortController().signal });
+  expect(held?.spec).toMatchObject({ holderIdentity: 'b', leaseTransitions: 1 });
+});
+
+test('a leader that is cut off stops before another begins', async () => {
+  const { contender, log, pass, cut } = await bench();
+  const a = contender('a');
+  await pass(3_000);
+  contender('b');
+  await pass(3_000);
+  cut('a');
+  await pass(12_000);
+  expect(log).toEqual(['a leads', 'a ends']);
+  expect(isLeadershipLost(await a.ended)).toBe(true);
+  await pass(12_000);
+  expect(log).toEqual(['a leads', 'a ends', 'b leads']);
+});
