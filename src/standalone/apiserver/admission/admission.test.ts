@@ -1,0 +1,215 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { callsTo, type TestCalls } from '../../../../test/support/api-call.ts';
+import { startTestApi, type TestApi } from '../../../../test/support/api-server.ts';
+import { serviceRange } from './cluster-ip.ts';
+
+let api: TestApi;
+let call: TestCalls['call'];
+beforeAll(async () => {
+  api = await startTestApi();
+  ({ call } = callsTo(api.url));
+});
+afterAll(() => api.close());
+const merge = { 'content-type': 'application/merge-patch+json' };
+const containers = [{ name: 'c', image: 'busybox' }];
+
+describe('namespaces', () => {
+  test('the first four are there, labelled and active', async () => {
+    for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease']) {
+      const { body } = await call('GET', `/api/v1/namespaces/${name}`);
+      expect(body).toMatchObject({
+        metadata: { labels: { 'kubernetes.io/metadata.name': name } },
+        spec: { finalizers: ['kubernetes'] },
+        status: { phase: 'Active' },
+      });
+    }
+  });
+
+  test('nothing is made in one that is absent or going away; finalize ends it', async () => {
+    const maps = '/api/v1/namespaces/going/configmaps';
+    const absent = await call('POST', maps, { metadata: { name: 'a' } });
+    expect(absent.code).toBe(404);
+    expect(absent.body['message']).toBe('namespaces "going" not found');
+    await call('POST', '/api/v1/namespaces', { metadata: { name: 'going' } });
+    expect((await call('POST', maps, { metadata: { name: 'a' } })).code).toBe(201);
+    const deleted = await call('DELETE', '/api/v1/namespaces/going');
+    expect(deleted.body).toMatchObject({ status: { phase: 'Terminating' } });
+    const refused = await call('POST', maps, { metadata: { name: 'b' } });
+    expect(refused.code).toBe(403);
+    expect(refused.body['details']?.['causes']).toMatchObject([{ reason: 'NamespaceTerminating' }]);
+    const namespace = (await call('GET', '/api/v1/namespaces/going')).body;
+    await call('PUT', '/api/v1/namespaces/going/finalize', { ...namespace, spec: { finalizers: [] } });
+    expect((await call('GET', '/api/v1/namespaces/going')).code).toBe(404);
+  });
+});
+
+describe('services', () => {
+  const services = '/api/v1/namespaces/default/services';
+  const service = (name: string, spec: object = {}) => ({
+    metadata: { name },
+    spec: { ports: [{ port: 80 }], selector: { a: 'b' }, ...spec },
+  });
+
+  test('get addresses of their own, never one twice, and keep them', async () => {
+    const made = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => call('POST', services, service(`s${i}`))),
+    );
+    const addresses = made.map(({ body }) => String(body['spec']?.['clusterIP']));
+    expect(new Set(addresses).size).toBe(40);
+    for (const address of addresses) expect(serviceRange('10.96.0.0/16').contains(address)).toBe(true);
+    expect(addresses).not.toContain('10.96.0.1');
+    const updated = await call('PUT', `${services}/s0`, service('s0', { selector: { c: 'd' } }));
+    expect(updated.body['spec']?.['clusterIP']).toBe(addresses[0]);
+    const moved = await call('PATCH', `${services}/s0`, { spec: { clusterIP: '10.96.1.1' } }, merge);
+    expect(moved.code).toBe(422);
+  });
+
+  test('an asked address is given once, and only from the range; headless gets none', async () => {
+    expect((await call('POST', services, service('asked', { clusterIP: '10.96.7.7' }))).code).toBe(201);
+    expect((await call('POST', services, service('again', { clusterIP: '10.96.7.7' }))).code).toBe(422);
+    expect((await call('POST', services, service('out', { clusterIP: '192.168.1.1' }))).code).toBe(422);
+    const headless = await call('POST', services, service('headless', { clusterIP: 'None' }));
+    expect(headless.body['spec']?.['clusterIP']).toBe('None');
+    await call('DELETE', `${services}/asked`);
+    expect((await call('POST', services, service('again', { clusterIP: '10.96.7.7' }))).code).toBe(201);
+  });
+
+  test('two that race for one address: one gets it', async () => {
+    const race = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        call('POST', services, service(`race${i}`, { clusterIP: '10.96.9.9' })),
+      ),
+    );
+    expect(race.filter(({ code }) => code === 201)).toHaveLength(1);
+  });
+
+  test('default/kubernetes is the first of the range, with its endpoints', async () => {
+    expect((await call('GET', `${services}/kubernetes`)).body).toMatchObject({
+      spec: { clusterIP: '10.96.0.1', ports: [{ port: 443 }] },
+    });
+    const slice = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes';
+    expect((await call('GET', slice)).body).toMatchObject({ endpoints: [{ addresses: ['127.0.0.1'] }] });
+  });
+});
+
+describe('storage', () => {
+  const classes = '/apis/storage.k8s.io/v1/storageclasses';
+  const claims = '/api/v1/namespaces/default/persistentvolumeclaims';
+  const claim = (name: string, spec: object = {}) => ({
+    metadata: { name },
+    spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } }, ...spec },
+  });
+  const storageClass = (name: string, more: object, isDefault = false) => ({
+    metadata: {
+      name,
+      ...(isDefault ? { annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' } } : {}),
+    },
+    provisioner: 'x.io/y',
+    ...more,
+  });
+
+  test('a claim without a class gets the default one; an empty name stays none', async () => {
+    expect((await call('POST', claims, claim('early'))).body['spec']).not.toHaveProperty('storageClassName');
+    await call('POST', classes, storageClass('other', {}));
+    await call('POST', classes, storageClass('standard', {}, true));
+    expect((await call('POST', claims, claim('a'))).body['spec']).toMatchObject({
+      storageClassName: 'standard',
+    });
+    expect((await call('POST', claims, claim('b', { storageClassName: '' }))).body['spec']).toMatchObject({
+      storageClassName: '',
+    });
+    expect((await call('GET', `${claims}/a`)).body['metadata']?.['finalizers']).toEqual([
+      'kubernetes.io/pvc-protection',
+    ]);
+  });
+
+  test('a claim grows only when bound, and where its class allows it', async () => {
+    await call('POST', classes, storageClass('grows', { allowVolumeExpansion: true }));
+    await call('POST', classes, storageClass('fixed', {}));
+    const grow = (name: string) =>
+      call('PATCH', `${claims}/${name}`, { spec: { resources: { requests: { storage: '2Gi' } } } }, merge);
+    for (const name of ['grows', 'fixed'])
+      await call('POST', claims, claim(name, { storageClassName: name, volumeName: 'v' }));
+    expect((await grow('grows')).code).toBe(403);
+    for (const name of ['grows', 'fixed'])
+      await call('PATCH', `${claims}/${name}/status`, { status: { phase: 'Bound' } }, merge);
+    expect((await grow('grows')).code).toBe(200);
+    const refused = await grow('fixed');
+    expect(refused.code).toBe(403);
+    expect(refused.body['message']).toContain('only dynamically provisioned pvc can be resized');
+  });
+});
+
+describe('pods', () => {
+  const pods = '/api/v1/namespaces/default/pods';
+  const spec = (more: object = {}) => ({ containers, ...more });
+
+  test('get the priority of their class, and tolerate a lost node for a while', async () => {
+    const made = await call('POST', pods, {
+      metadata: { name: 'critical' },
+      spec: spec({ priorityClassName: 'system-node-critical' }),
+    });
+    expect(made.body['spec']).toMatchObject({ priority: 2_000_001_000 });
+    const tolerations = made.body['spec']?.['tolerations'] as unknown as { key: string }[];
+    expect(tolerations.map(({ key }) => key).sort()).toEqual([
+      'node.kubernetes.io/not-ready',
+      'node.kubernetes.io/unreachable',
+    ]);
+    const none = await call('POST', pods, {
+      metadata: { name: 'x' },
+      spec: spec({ priorityClassName: 'nope' }),
+    });
+    expect(none.code).toBe(403);
+    expect(none.body['message']).toBe('pods "x" is forbidden: no PriorityClass with name nope was found');
+  });
+
+  test('are bound to a node once', async () => {
+    await call('POST', pods, { metadata: { name: 'bind' }, spec: spec() });
+    const binding = (node: string) => ({ metadata: { name: 'bind' }, target: { kind: 'Node', name: node } });
+    const raced = await Promise.all(
+      ['n1', 'n2', 'n3'].map((node) => call('POST', `${pods}/bind/binding`, binding(node))),
+    );
+    expect(raced.map(({ code }) => code).sort()).toEqual([201, 409, 409]);
+    const bound = (await call('GET', `${pods}/bind`)).body;
+    expect(['n1', 'n2', 'n3']).toContain(bound['spec']?.['nodeName']);
+    expect(bound['status']?.['conditions']).toMatchObject([{ type: 'PodScheduled', status: 'True' }]);
+    const refused = raced.find(({ code }) => code === 409);
+    expect(refused?.body['message']).toContain('pod bind is already assigned to node');
+  });
+
+  test('are evicted as far as their disruption budget allows', async () => {
+    const budgets = '/apis/policy/v1/namespaces/default/poddisruptionbudgets';
+    await call('POST', budgets, {
+      metadata: { name: 'b' },
+      spec: { minAvailable: 1, selector: { matchLabels: { a: 'e' } } },
+    });
+    const status = {
+      observedGeneration: 1,
+      disruptionsAllowed: 1,
+      currentHealthy: 2,
+      desiredHealthy: 1,
+      expectedPods: 2,
+    };
+    await call('PATCH', `${budgets}/b/status`, { status }, merge);
+    for (const name of ['e1', 'e2']) {
+      await call('POST', pods, { metadata: { name, labels: { a: 'e' } }, spec: spec() });
+      await call('PATCH', `${pods}/${name}/status`, { status: { phase: 'Running' } }, merge);
+    }
+    const evict = (name: string) =>
+      call('POST', `${pods}/${name}/eviction`, {
+        apiVersion: 'policy/v1',
+        kind: 'Eviction',
+        metadata: { name },
+      });
+    expect((await evict('e1')).code).toBe(201);
+    expect((await call('GET', `${pods}/e1`)).code).toBe(404);
+    const blocked = await evict('e2');
+    expect(blocked.code).toBe(429);
+    expect(blocked.body['details']?.['causes']).toMatchObject([{ reason: 'DisruptionBudget' }]);
+    expect((await call('GET', `${pods}/e2`)).code).toBe(200);
+  });
+});
+
+test.each(['10.96.0.0/31', '10.96.0/16', 'fd00::/108', '300.1.1.0/24'])('the range %s is refused', (cidr) => {
+  expect(() => serviceRange(cidr)).toThrow();
+});
