@@ -69,7 +69,7 @@ export function createController<T extends KubeObject>(
       metrics?.reconciled(reconciler.name, result, (clock.now() - startedMs) / 1000);
     const turnLog = log.child({ name: key });
     try {
-      const outcome = await limited(
+      const outcome = await limited<Outcome>(
         reconciler.name,
         spec.timeoutMs ?? defaultTimeoutMs,
         signal,

@@ -24,7 +24,7 @@ import { addStorageControllers } from './storage/storage-controllers.ts';
 import { taintEvictionController } from './taint-eviction.ts';
 
 /** Every controller of a standalone cluster. To add one is to add its line here. */
-const table: readonly Register[] = [
+export const controllerTable: readonly Register[] = [
   (manager, environment) => manager.add(namespaceController(environment)),
   (manager, environment) => manager.add(namespaceDefaultsController(environment)),
   (manager, environment) => manager.addTask(garbageCollector(environment)),
@@ -86,6 +86,6 @@ export async function runControllers(options: ControllersOptions): Promise<void>
       return recorder;
     },
   };
-  for (const register of table) register(manager, environment);
+  for (const register of controllerTable) register(manager, environment);
   await manager.run(signal);
 }
