@@ -1,0 +1,628 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
+import { join } from 'node:path';
+import type { Container, Pod } from 'kubernetes-types/core/v1.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import WebSocket from 'ws';
+import * as core from '../../src/api/core.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { startNodeRig, type NodeRig } from '../support/node-rig.ts';
+
+const signal = AbortSignal.timeout(420_000);
+const namespace = 'default';
+let rig: NodeRig;
+
+beforeAll(async () => {
+  rig = await startNodeRig('fe57c0df', signal);
+  // What controllers make on a whole system.
+  await rig.client.create(core.ServiceAccounts, { metadata: { name: 'default', namespace } }, { signal });
+  await rig.client.create(
+    core.ConfigMaps,
+    { metadata: { name: 'kube-root-ca.crt', namespace }, data: { 'ca.crt': rig.api.ca } },
+    { signal },
+  );
+  await rig.startRole();
+});
+afterAll(async () => {
+  await rig?.close();
+});
+
+async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false>,
+  limitMs = 30_000,
+): Promise<T> {
+  const endMs = Date.now() + limitMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (Date.now() > endMs)
+      throw new Error(
+        `never: ${what}\n${(await rig.roleLog()).split('\n').slice(-12).join('\n').slice(-6000)}`,
+      );
+    await systemClock.sleep(50, signal);
+  }
+}
+
+const shell = (script: string, over: Partial<Container> = {}): Container => ({
+  name: 'main',
+  image: 'debian:12',
+  command: ['/bin/bash', '-c', script],
+  ...over,
+});
+// Ends at once on TERM: as process 1 a shell would ignore it.
+const forever = 'trap "exit 0" TERM; while :; do sleep 0.2; done';
+
+async function createPod(name: string, spec: Partial<NonNullable<Pod['spec']>>): Promise<void> {
+  const pod = {
+    metadata: { name, namespace, labels: { app: name } },
+    spec: { nodeName: 'n1', terminationGracePeriodSeconds: 5, containers: [shell(forever)], ...spec },
+  };
+  await rig.client.create(core.Pods, pod, { signal });
+}
+const getPod = (name: string) => rig.client.get(core.Pods, { namespace, name }, { signal });
+const isReady = (pod: Pod | undefined) =>
+  pod?.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+const ready = (name: string, limitMs?: number) =>
+  until(
+    `${name} is ready`,
+    async () => {
+      const pod = await getPod(name);
+      return isReady(pod) && pod;
+    },
+    limitMs,
+  );
+const inPhase = (name: string, phase: string) =>
+  until(`${name} is ${phase}`, async () => {
+    const pod = await getPod(name);
+    return pod?.status?.phase === phase && pod;
+  });
+async function deletePod(name: string, gracePeriodSeconds?: number): Promise<void> {
+  await rig.client.delete(
+    core.Pods,
+    { namespace, name },
+    { signal, ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }) },
+  );
+  await until(`${name} is gone`, async () => (await getPod(name)) === undefined);
+}
+
+function call(path: string): Promise<{ status: number; body: string }> {
+  const { host, port, ca, cert, key } = rig.api;
+  return new Promise((resolve, reject) => {
+    httpsRequest({ host, port, ca, cert, key, path }, (response) => {
+      let body = '';
+      response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+const logOf = async (name: string, query = '') =>
+  (await call(`/api/v1/namespaces/${namespace}/pods/${name}/log${query}`)).body;
+
+/** kubectl's exec over a websocket: stdout, stderr and the exit status. */
+function exec(name: string, ...command: string[]): Promise<{ out: string; err: string; status: string }> {
+  const { host, port, ca, cert, key } = rig.api;
+  const query = command.map((one) => `command=${encodeURIComponent(one)}`).join('&');
+  const url = `wss://${host}:${port}/api/v1/namespaces/${namespace}/pods/${name}/exec?stdout=true&stderr=true&${query}`;
+  return new Promise((resolve, reject) => {
+    const channels = ['', '', '', ''];
+    const socket = new WebSocket(url, ['v4.channel.k8s.io'], { ca, cert, key });
+    socket.on('message', (data: Buffer) => (channels[data[0] ?? 0] += data.subarray(1).toString()));
+    socket.on('error', reject);
+    socket.on('close', () =>
+      resolve({ out: channels[1] ?? '', err: channels[2] ?? '', status: channels[3] ?? '' }),
+    );
+  });
+}
+const reasons = async (name: string) =>
+  (
+    await rig.client.list(
+      core.Events,
+      { namespace, fieldSelector: `involvedObject.name=${name}` },
+      { signal },
+    )
+  ).items.map((event) => `${event.reason}: ${event.message}`);
+const tasks = async () =>
+  (await rig.inside('/usr/bin/ctr', '-n', 'k8s.io', 'tasks', 'ls', '-q')).trim().split('\n').sort();
+const kubelet = (...path: string[]) => join(rig.spec.folder, 'kubelet', ...path);
+
+describe('the node', () => {
+  test('registers, is Ready, and holds its lease', async () => {
+    const node = await until('the node is Ready', async () => {
+      const found = await rig.client.get(core.Nodes, { name: 'n1' }, { signal });
+      return found?.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') && found;
+    });
+    expect(node.metadata.labels).toMatchObject({
+      'kubernetes.io/hostname': 'n1',
+      'kubernetes.io/os': 'linux',
+      rig: 'yes',
+    });
+    expect(node.status?.addresses).toContainEqual({ type: 'InternalIP', address: rig.spec.ip });
+    expect(node.status?.nodeInfo?.containerRuntimeVersion).toMatch(/^containerd:\/\/1\./);
+    const lease = await rig.client.get(core.Leases, { namespace: 'kube-node-lease', name: 'n1' }, { signal });
+    expect(lease?.spec?.holderIdentity).toBe('n1');
+  });
+
+  test('answers nobody but the API server on :10250', async () => {
+    const { host, ...rest } = rig.api;
+    const get = (tls: object) =>
+      new Promise<string>((resolve) => {
+        httpsRequest({ host: rig.spec.ip, port: 10_250, path: '/pods', ca: rest.ca, ...tls }, (response) =>
+          resolve(String(response.statusCode)),
+        )
+          .on('error', (error) => resolve(error.message))
+          .end();
+      });
+    expect(host).not.toBe(rig.spec.ip);
+    expect(await get({})).toMatch(/certificate required|ECONNRESET|socket hang up/i);
+    expect(await get({ cert: rest.cert, key: rest.key })).toBe('403'); // An admin's certificate is not enough.
+  });
+});
+
+describe('pods', () => {
+  test('on the node network and on their own, with init containers, logs and exec', async () => {
+    await createPod('on-host', { hostNetwork: true, containers: [shell(`ip -4 -o addr; ${forever}`)] });
+    await createPod('on-pods', {
+      volumes: [{ name: 'data', emptyDir: {} }],
+      initContainers: [
+        shell('echo made > /data/file', {
+          name: 'init',
+          volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        }),
+      ],
+      containers: [
+        shell(`cat /data/file; hostname; ${forever}`, {
+          volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        }),
+      ],
+    });
+    expect((await ready('on-host')).status).toMatchObject({ podIP: rig.spec.ip, phase: 'Running' });
+    const pod = await ready('on-pods');
+    expect(pod.status?.podIP).toMatch(/^10\.254\.88\./);
+    expect(pod.status?.qosClass).toBe('BestEffort');
+    await until('the log has both lines', async () => (await logOf('on-pods')) === 'made\non-pods\n');
+    expect(await logOf('on-pods', '?tailLines=1')).toBe('on-pods\n');
+    expect(await logOf('on-host')).toContain(`${rig.spec.ip}/24`);
+    const done = await exec('on-pods', '/bin/bash', '-c', 'echo out; echo err >&2; exit 7');
+    expect(done).toMatchObject({ out: 'out\n', err: 'err\n' });
+    expect(done.status).toContain('"message":"7"');
+    expect(await reasons('on-pods')).toEqual(
+      expect.arrayContaining(['Created: Created container: main', 'Started: Started container main']),
+    );
+  });
+
+  test('no file of the host is visible in a pod', async () => {
+    const ours = join(rig.spec.folder, 'init.log');
+    expect(existsSync(ours)).toBe(true);
+    const script = `cat ${ours}; ls -A /root /home; grep -c . /proc/partitions; cut -d' ' -f5 /proc/self/mountinfo`;
+    const { out, err } = await exec('on-pods', '/bin/bash', '-c', script);
+    expect(err).toContain('No such file or directory');
+    expect(out).toContain('/root:\n\n/home:\n\n');
+    expect(out).not.toContain(rig.spec.folder);
+  });
+
+  test('environment, configuration, secrets, tokens and sub-paths; a changed ConfigMap arrives', async () => {
+    await rig.client.create(
+      core.ConfigMaps,
+      { metadata: { name: 'conf', namespace }, data: { key: 'one' } },
+      { signal },
+    );
+    const secret = {
+      metadata: { name: 'sec', namespace },
+      data: { word: Buffer.from('hush').toString('base64') },
+    };
+    await rig.client.create(core.Secrets, secret, { signal });
+    const script = `echo "$NAME $IP_LENGTH $FROM $ALL_key $JOINED"; cat /sub/key; cat /sec/word; stat -Lc %a /sec/word; ${forever}`;
+    await createPod('config', {
+      volumes: [
+        { name: 'conf', configMap: { name: 'conf' } },
+        { name: 'sec', secret: { secretName: 'sec', defaultMode: 0o400 } },
+      ],
+      containers: [
+        shell(script, {
+          env: [
+            { name: 'NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+            { name: 'FROM', valueFrom: { secretKeyRef: { name: 'sec', key: 'word' } } },
+            { name: 'JOINED', value: '$(NAME)-$(FROM)-$(NONE)-$$(NAME)' },
+          ],
+          envFrom: [{ prefix: 'ALL_', configMapRef: { name: 'conf' } }],
+          volumeMounts: [
+            { name: 'conf', mountPath: '/conf' },
+            { name: 'conf', mountPath: '/sub/key', subPath: 'key' },
+            { name: 'sec', mountPath: '/sec' },
+          ],
+        }),
+      ],
+    });
+    const pod = await ready('config');
+    await until('the log is whole', async () => (await logOf('config')).includes('400'));
+    expect(await logOf('config')).toBe('config  hush one config-hush-$(NONE)-$(NAME)\nonehush400\n');
+    const token = await exec('config', '/bin/cat', '/var/run/secrets/kubernetes.io/serviceaccount/token');
+    const claims = JSON.parse(Buffer.from(token.out.split('.')[1] ?? '', 'base64url').toString()) as {
+      sub: string;
+      'kubernetes.io': { pod: { uid: string } };
+    };
+    expect(claims.sub).toBe('system:serviceaccount:default:default');
+    expect(claims['kubernetes.io'].pod.uid).toBe(pod.metadata.uid);
+
+    const change = { type: 'merge' as const, body: { data: { key: 'two' } } };
+    await rig.client.patch(core.ConfigMaps, { namespace, name: 'conf' }, change, { signal });
+    await until(
+      'the file says two',
+      async () => (await exec('config', '/bin/cat', '/conf/key')).out === 'two',
+      5_000,
+    );
+    await deletePod('config');
+    expect(existsSync(kubelet('pods', pod.metadata.uid))).toBe(false);
+  });
+
+  test('what is missing is said, and mended as soon as it is there', async () => {
+    await createPod('waits', {
+      volumes: [{ name: 'v', configMap: { name: 'late' } }],
+      containers: [shell(forever, { volumeMounts: [{ name: 'v', mountPath: '/v' }] })],
+    });
+    await until('the event says so', async () =>
+      (await reasons('waits')).some((one) => one.includes('configmap "late" not found')),
+    );
+    await createPod('unknown', { containers: [shell(forever, { image: 'no.such/image:1' })] });
+    const waiting = await until('the pull is backed off', async () => {
+      const state = (await getPod('unknown'))?.status?.containerStatuses?.[0]?.state?.waiting;
+      return state?.reason === 'ImagePullBackOff' && state;
+    });
+    expect(waiting.message).toContain('not in the image table');
+    await rig.client.create(core.ConfigMaps, { metadata: { name: 'late', namespace }, data: {} }, { signal });
+    await ready('waits', 5_000);
+    await deletePod('waits');
+    await deletePod('unknown');
+  });
+
+  test('crashes, memory limits and last words show as Kubernetes shows them', async () => {
+    const eat = 'x=$(head -c 200m /dev/zero | tr "\\0" x); sleep 60';
+    await createPod('crash', {
+      containers: [
+        shell('echo sorry > /dev/termination-log; exit 3'),
+        shell(eat, { name: 'greedy', resources: { limits: { memory: '48Mi' } } }),
+      ],
+    });
+    const pod = await until('both are in a crash loop', async () => {
+      const found = await getPod('crash');
+      const waiting = found?.status?.containerStatuses?.map((one) => one.state?.waiting?.reason);
+      return waiting?.length === 2 && waiting.every((one) => one === 'CrashLoopBackOff') && found;
+    });
+    const last = (name: string) =>
+      pod.status?.containerStatuses?.find((one) => one.name === name)?.lastState?.terminated;
+    expect(last('main')).toMatchObject({ exitCode: 3, reason: 'Error', message: 'sorry\n' });
+    expect(last('greedy')).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
+    expect(isReady(pod)).toBe(false);
+    expect(await logOf('crash', '?container=main&previous=true')).toBe('');
+    await deletePod('crash');
+  });
+
+  test('a pod that runs once ends Succeeded or Failed, and is left so', async () => {
+    await createPod('good', { restartPolicy: 'Never', containers: [shell('exit 0')] });
+    await createPod('bad', { restartPolicy: 'Never', containers: [shell('exit 5')] });
+    await inPhase('good', 'Succeeded');
+    const bad = await inPhase('bad', 'Failed');
+    expect(bad.status?.containerStatuses?.[0]?.state?.terminated?.exitCode).toBe(5);
+    await deletePod('good');
+    await deletePod('bad');
+  });
+
+  test('probes: readiness gates traffic, liveness restarts', async () => {
+    await createPod('probed', {
+      containers: [
+        shell(`touch /live; ${forever}`, {
+          readinessProbe: { exec: { command: ['/bin/cat', '/ready'] }, periodSeconds: 1 },
+          livenessProbe: {
+            exec: { command: ['/bin/cat', '/live'] },
+            periodSeconds: 1,
+            failureThreshold: 2,
+            initialDelaySeconds: 1,
+          },
+        }),
+      ],
+    });
+    await inPhase('probed', 'Running');
+    expect(isReady(await getPod('probed'))).toBe(false);
+    await exec('probed', '/bin/touch', '/ready');
+    await ready('probed');
+    await exec('probed', '/bin/rm', '/live');
+    const pod = await until('it was restarted', async () => {
+      const found = await getPod('probed');
+      return found?.status?.containerStatuses?.[0]?.restartCount === 1 && found;
+    });
+    expect(pod.status?.containerStatuses?.[0]?.lastState?.terminated).toBeDefined();
+    expect(await reasons('probed')).toContainEqual(
+      'Killing: Container main failed liveness probe, will be restarted',
+    );
+    await deletePod('probed', 1);
+  });
+
+  test('a stop runs preStop and gives its grace; force cuts it short', async () => {
+    const hook = { preStop: { exec: { command: ['/bin/bash', '-c', 'echo bye > /keep/hook'] } } };
+    const volumes = [{ name: 'keep', hostPath: { path: '/var/lib/rook/keep', type: 'DirectoryOrCreate' } }];
+    const volumeMounts = [{ name: 'keep', mountPath: '/keep' }];
+    const script = 'trap "echo term > /keep/term; exit 0" TERM; while :; do sleep 0.1; done';
+    await createPod('polite', { volumes, containers: [shell(script, { lifecycle: hook, volumeMounts })] });
+    await ready('polite');
+    await deletePod('polite');
+    const kept = join(rig.spec.folder, 'rook/keep');
+    expect(readdirSync(kept).sort()).toEqual(['hook', 'term']);
+    await createPod('stubborn', {
+      terminationGracePeriodSeconds: 300,
+      containers: [shell('trap "" TERM; while :; do sleep 1; done')],
+    });
+    await ready('stubborn');
+    const before = Date.now();
+    await rig.client.delete(core.Pods, { namespace, name: 'stubborn' }, { signal });
+    await systemClock.sleep(500, signal);
+    expect(await getPod('stubborn')).toBeDefined();
+    await deletePod('stubborn', 0);
+    await until(
+      'its process is gone',
+      async () => !(await rig.inside('/bin/ps', '-eo', 'args')).includes('trap "" TERM'),
+      10_000,
+    );
+    expect(Date.now() - before).toBeLessThan(20_000);
+  });
+});
+
+describe('services', () => {
+  test('a ClusterIP reaches its pods from everywhere, the pod itself included; an unknown one is refused', async () => {
+    const serve = `python3 -c "import http.server as h; h.HTTPServer(('',8080), h.SimpleHTTPRequestHandler).serve_forever()"`;
+    await createPod('web', {
+      terminationGracePeriodSeconds: 1,
+      containers: [shell(serve, { readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 } })],
+    });
+    const pod = await ready('web');
+    const service = await rig.client.create(
+      core.Services,
+      {
+        metadata: { name: 'web', namespace },
+        spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
+      },
+      { signal },
+    );
+    await rig.client.create(
+      core.EndpointSlices,
+      {
+        metadata: { name: 'web-1', namespace, labels: { 'kubernetes.io/service-name': 'web' } },
+        addressType: 'IPv4',
+        endpoints: [{ addresses: [pod.status?.podIP ?? ''], conditions: { ready: true } }],
+        ports: [{ port: 8080, protocol: 'TCP' }],
+      },
+      { signal },
+    );
+    const ip = service.spec?.clusterIP ?? '';
+    const curl = (address: string) =>
+      `curl -s -m 3 -o /dev/null -w '%{http_code}' http://${address}/ || true`;
+    await until('the node reaches it', async () => (await rig.inside('/bin/bash', '-c', curl(ip))) === '200');
+    expect((await exec('on-pods', '/bin/bash', '-c', curl(ip))).out).toBe('200');
+    expect((await exec('on-host', '/bin/bash', '-c', curl(ip))).out).toBe('200');
+    expect((await exec('web', '/bin/bash', '-c', curl(ip))).out).toBe('200');
+    const before = Date.now();
+    expect(await rig.inside('/bin/bash', '-c', curl('10.254.89.250'))).toBe('000');
+    expect(Date.now() - before).toBeLessThan(1_500); // Refused, not lost.
+    await deletePod('web');
+  });
+});
+
+describe('CSI volumes', () => {
+  const driver = 'test.csi.example';
+  const handle = 'volume-1';
+  const attachment = `csi-${createHash('sha256').update(`${handle}${driver}n1`).digest('hex')}`;
+  const calls = () =>
+    readFileSync(join(rig.spec.folder, 'rook/csi/calls'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => line.trim());
+  const inUse = async () =>
+    (await rig.client.get(core.Nodes, { name: 'n1' }, { signal }))?.status?.volumesInUse ?? [];
+  const attach = (attached: boolean) =>
+    rig.client.patch(
+      core.VolumeAttachments,
+      { name: attachment },
+      { type: 'merge', body: { status: { attached, attachmentMetadata: { device: 'dev7' } } } },
+      { signal, subresource: 'status' },
+    );
+  const withClaim = {
+    securityContext: { fsGroup: 2000 },
+    volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'claim' } }],
+    containers: [
+      shell(`date > /v/$HOSTNAME; ${forever}`, { volumeMounts: [{ name: 'v', mountPath: '/v' }] }),
+    ],
+  };
+
+  test('a driver registers, and the node says its id and topology', async () => {
+    await rig.startHelper('hostpath-csi', driver, 'id-of-n1', '/var/lib/rook/csi', '/var/lib/kubelet');
+    const node = await until(
+      'CSINode has it',
+      async () => await rig.client.get(core.CSINodes, { name: 'n1' }, { signal }),
+    );
+    expect(node.spec?.drivers).toEqual([
+      { name: driver, nodeID: 'id-of-n1', topologyKeys: ['topology.test/zone'], allocatable: { count: 7 } },
+    ]);
+    await until(
+      'the plugin was told',
+      async () => existsSync(join(rig.spec.folder, 'rook/csi/calls')) && calls()[0] === 'registered true',
+    );
+  });
+
+  test('a volume is in use before it is attached, staged once, and shared by two pods', async () => {
+    const { client } = rig;
+    await client.create(
+      core.CSIDrivers,
+      {
+        metadata: { name: driver },
+        spec: { attachRequired: true, podInfoOnMount: true, fsGroupPolicy: 'File' },
+      },
+      { signal },
+    );
+    const claim = await client.create(
+      core.PersistentVolumeClaims,
+      {
+        metadata: { name: 'claim', namespace },
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          resources: { requests: { storage: '1Gi' } },
+          volumeName: 'pv',
+          storageClassName: '',
+        },
+      },
+      { signal },
+    );
+    await client.create(
+      core.PersistentVolumes,
+      {
+        metadata: { name: 'pv' },
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          capacity: { storage: '1Gi' },
+          claimRef: { namespace, name: 'claim', uid: claim.metadata.uid },
+          csi: { driver, volumeHandle: handle, fsType: 'ext4' },
+        },
+      },
+      { signal },
+    );
+    const bound = { type: 'merge' as const, body: { status: { phase: 'Bound' } } };
+    await client.patch(core.PersistentVolumeClaims, { namespace, name: 'claim' }, bound, {
+      signal,
+      subresource: 'status',
+    });
+    await createPod('user-1', withClaim);
+    await until('the volume is in use', async () =>
+      (await inUse()).includes(`kubernetes.io/csi/${driver}^${handle}`),
+    );
+    expect(calls().filter((line) => line.startsWith('stage'))).toEqual([]);
+    await client.create(
+      core.VolumeAttachments,
+      {
+        metadata: { name: attachment },
+        spec: { attacher: driver, nodeName: 'n1', source: { persistentVolumeName: 'pv' } },
+      },
+      { signal },
+    );
+    await attach(true);
+    await ready('user-1');
+    await createPod('user-2', withClaim);
+    await ready('user-2');
+    expect(calls()).toEqual([
+      'registered true',
+      `stage ${handle} dev7 0`,
+      `publish ${handle} user-1`,
+      `publish ${handle} user-2`,
+    ]);
+    expect((await exec('user-2', '/bin/stat', '-c', '%g %a', '/v')).out).toMatch(/^2000 27/);
+    expect(readdirSync(join(rig.spec.folder, 'rook/csi/data', handle)).sort()).toEqual(['user-1', 'user-2']);
+  });
+
+  test('growth is finished on the node', async () => {
+    const { client } = rig;
+    await client.patch(
+      core.PersistentVolumes,
+      { name: 'pv' },
+      { type: 'merge', body: { spec: { capacity: { storage: '2Gi' } } } },
+      { signal },
+    );
+    const conditions = [{ type: 'FileSystemResizePending', status: 'True' }];
+    await client.patch(
+      core.PersistentVolumeClaims,
+      { namespace, name: 'claim' },
+      { type: 'merge', body: { status: { conditions } } },
+      { signal, subresource: 'status' },
+    );
+    await until('the claim says its size', async () => {
+      const claim = await client.get(core.PersistentVolumeClaims, { namespace, name: 'claim' }, { signal });
+      return claim?.status?.capacity?.['storage'] === '2Gi' && (claim.status.conditions ?? []).length === 0;
+    });
+    expect(calls()).toContain(`expand ${handle} ${2 * 1024 ** 3}`);
+  });
+
+  test('the last user unstages, even where the node role died in between; nothing is deleted through a mount', async () => {
+    await deletePod('user-1');
+    expect(calls().at(-1)).toBe(`unpublish ${handle}`);
+    await rig.stopRole('SIGKILL');
+    await rig.client.delete(core.Pods, { namespace, name: 'user-2' }, { signal, gracePeriodSeconds: 0 });
+    await rig.startRole();
+    await until('it is unstaged', async () => calls().at(-1) === `unstage ${handle}`);
+    await until('it is no longer in use', async () => (await inUse()).length === 0);
+    expect(readdirSync(join(rig.spec.folder, 'rook/csi/data', handle)).sort()).toEqual(['user-1', 'user-2']);
+    expect(await rig.inside('/bin/cat', '/proc/mounts')).not.toContain('kubernetes.io~csi');
+  });
+});
+
+describe('bad luck', () => {
+  test('killed and started again, the role takes up what runs and doubles nothing', async () => {
+    const before = await tasks();
+    const pods = [await ready('on-host'), await ready('on-pods')];
+    await rig.stopRole('SIGKILL');
+    await rig.startRole();
+    await systemClock.sleep(4_000, signal);
+    expect(await tasks()).toEqual(before);
+    for (const pod of pods) {
+      const now = await ready(pod.metadata.name);
+      expect(now.status?.containerStatuses).toEqual(pod.status?.containerStatuses);
+    }
+  });
+
+  test('containerd killed and back: pods run on', async () => {
+    const before = (await ready('on-pods')).status?.containerStatuses?.[0]?.containerID;
+    await rig.killContainerd();
+    await rig.startContainerd();
+    await createPod('after', {});
+    await ready('after');
+    expect((await ready('on-pods')).status?.containerStatuses?.[0]).toMatchObject({
+      containerID: before,
+      restartCount: 0,
+    });
+    await deletePod('after');
+  });
+
+  test('a power cut: pods come back in new sandboxes with their data, one that runs once has failed', async () => {
+    const volumes = [{ name: 'data', emptyDir: {} }];
+    const volumeMounts = [{ name: 'data', mountPath: '/data' }];
+    await createPod('keeps', {
+      volumes,
+      containers: [shell(`echo x >> /data/starts; sync; wc -l < /data/starts; ${forever}`, { volumeMounts })],
+    });
+    await createPod('never', { restartPolicy: 'Never' });
+    await ready('keeps');
+    await ready('never');
+    await rig.powerCycle();
+    await rig.startRole();
+    const failed = await inPhase('never', 'Failed');
+    expect(failed.status?.containerStatuses?.[0]?.state?.terminated).toBeDefined();
+    await until('it started again', async () => (await logOf('keeps')) === '2\n');
+    const pod = await ready('keeps');
+    expect(pod.status?.containerStatuses?.[0]?.restartCount).toBe(1);
+    await ready('on-pods');
+    await deletePod('keeps');
+    await deletePod('never');
+  });
+
+  test('deleted while the role was away, a pod is cleaned up with nothing left', async () => {
+    const { metadata } = await ready('on-pods');
+    await rig.stopRole('SIGTERM');
+    await rig.client.delete(core.Pods, { namespace, name: 'on-pods' }, { signal, gracePeriodSeconds: 0 });
+    await rig.startRole();
+    await until('its folder is gone', async () => !existsSync(kubelet('pods', metadata.uid)));
+    expect(
+      readdirSync(join(rig.spec.folder, 'log/pods')).filter((name) => name.includes(metadata.uid)),
+    ).toEqual([]);
+  });
+
+  test('idle, it costs less than one percent of a core', async () => {
+    await systemClock.sleep(3_000, signal);
+    const ticks = () => {
+      const fields =
+        readFileSync(`/proc/${rig.roleIdentity().pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+      return Number(fields[11]) + Number(fields[12]);
+    };
+    const before = ticks();
+    await systemClock.sleep(20_000, signal);
+    expect(ticks() - before).toBeLessThanOrEqual(20); // Hundredths of a second in 20 s.
+  });
+});
