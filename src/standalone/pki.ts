@@ -128,6 +128,44 @@ export interface PkiRequest {
   readonly nowMs: number;
 }
 
+export interface NodePki {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa: string;
+}
+
+/** A node's own certificate, for its server on :10250 and as its identity `system:node:<name>`. */
+export async function ensureNodePki(
+  directory: string,
+  ca: Pick<PkiFiles, 'caCert' | 'caKey'>,
+  node: { readonly name: string; readonly ip: string },
+  nowMs: number,
+): Promise<NodePki> {
+  const files = {
+    cert: join(directory, 'node.crt'),
+    key: join(directory, 'node.key'),
+    clientCa: join(directory, 'ca.crt'),
+  };
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const authority = {
+    certificatePem: await readFile(ca.caCert, 'utf8'),
+    privateKeyPem: await readFile(ca.caKey, 'utf8'),
+  };
+  if (!(await exists(files.cert))) {
+    const request: LeafRequest = {
+      commonName: `system:node:${node.name}`,
+      organizations: ['system:nodes'],
+      hosts: [node.name, node.ip, '127.0.0.1'],
+      usage: 'both',
+    };
+    const issued = await issueCertificate(authority, request, nowMs);
+    await writeFileAtomic(files.key, issued.privateKeyPem);
+    await writeFileAtomic(files.cert, issued.certificatePem, 0o644);
+  }
+  await writeFileAtomic(files.clientCa, authority.certificatePem, 0o644);
+  return files;
+}
+
 const exists = (path: string) =>
   access(path).then(
     () => true,

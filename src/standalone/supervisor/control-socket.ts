@@ -2,6 +2,8 @@ import { chmod, rm } from 'node:fs/promises';
 import { createServer, request, type Server } from 'node:http';
 import type { UnitState } from './unit.ts';
 
+export type { UnitState } from './unit.ts';
+
 export interface SupervisorStatus {
   readonly pid: number;
   readonly release: string;

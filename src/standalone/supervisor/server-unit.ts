@@ -25,7 +25,7 @@ export function serverUnit(options: ServerUnitOptions): Unit {
   const { node, bundle, clock } = options;
   return {
     name: 'server',
-    needs: ['etcd'],
+    needs: ['etcd', 'fabric'],
     version: options.release,
     logFiles: [options.logFile],
     async start(signal, spawned) {

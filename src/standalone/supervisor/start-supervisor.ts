@@ -9,6 +9,8 @@ import { spawnDetached } from '../detached.ts';
 export interface SupervisorRecord {
   readonly identity: ProcessIdentity;
   readonly release: string;
+  /** Disks of each node: another number is another machine. */
+  readonly disks: string;
 }
 
 /** The supervisor that runs now, or undefined. */

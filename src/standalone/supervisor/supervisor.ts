@@ -2,20 +2,24 @@ import { rm, stat, truncate } from 'node:fs/promises';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { identifyProcess } from '../../lib/process-identity.ts';
+import { identifyProcess, type ProcessIdentity } from '../../lib/process-identity.ts';
 import type { Layout } from '../layout.ts';
 import { serveControl, type StopMode } from './control-socket.ts';
-import { superviseUnits, type Unit } from './unit.ts';
+import { superviseUnits, type Supervision, type Unit } from './unit.ts';
 
 export interface SupervisorOptions {
   readonly places: Layout;
-  readonly units: readonly Unit[];
+  /** Makes the units; what they are given finds the process of a running one. */
+  readonly units: (processOf: (name: string) => ProcessIdentity) => readonly Unit[];
   readonly release: string;
+  readonly disks: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** Runs before the units are ended for good: pods are stopped while their storage still answers. */
-  readonly beforeDown: (signal: AbortSignal) => Promise<void>;
+  readonly beforeDown: (signal: AbortSignal, processOf: (name: string) => ProcessIdentity) => Promise<void>;
+  /** Runs when they are gone. */
+  readonly afterDown: (signal: AbortSignal) => Promise<void>;
 }
 
 const downTimeoutMs = 120_000;
@@ -27,8 +31,9 @@ const logLookMs = 60_000;
  * them running for the next supervisor; only `down` ends them.
  */
 export async function runSupervisor(options: SupervisorOptions): Promise<void> {
-  const { places, units, release, clock, log, signal, beforeDown } = options;
-  const supervision = superviseUnits({ units, recordDir: places.records, clock, log });
+  const { places, release, clock, log, signal, beforeDown } = options;
+  const units: readonly Unit[] = options.units((name) => supervision.processOf(name));
+  const supervision: Supervision = superviseUnits({ units, recordDir: places.records, clock, log });
   const stop = new AbortController();
   const asked: { mode: StopMode } = { mode: 'handover' };
   const onSignal = () => stop.abort(signal.reason);
@@ -43,7 +48,10 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   });
   // Whoever finds this record may ask on the socket: it is written once the socket answers.
   const own = await identifyProcess(process.pid);
-  await writeFileAtomic(places.supervisorRecord, JSON.stringify({ identity: own, release }));
+  await writeFileAtomic(
+    places.supervisorRecord,
+    JSON.stringify({ identity: own, release, disks: options.disks }),
+  );
 
   const logFiles = units.flatMap((unit) => unit.logFiles ?? []);
   const trimming = keepLogsShort(logFiles, clock, stop.signal);
@@ -51,10 +59,11 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   await trimming;
   if (asked.mode === 'down') {
     const limit = AbortSignal.timeout(downTimeoutMs);
-    await beforeDown(limit).catch((error: unknown) =>
+    await beforeDown(limit, (name) => supervision.processOf(name)).catch((error: unknown) =>
       log.error({ err: error }, 'pods were not stopped in order'),
     );
     await supervision.stopAll(limit);
+    await options.afterDown(limit);
     await rm(places.supervisorRecord, { force: true });
   }
   server.close();

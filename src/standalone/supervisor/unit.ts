@@ -15,6 +15,8 @@ export interface Unit {
   readonly name: string;
   /** Units that must be up before this one starts, and whose restart restarts it. */
   readonly needs: readonly string[];
+  /** Units that must be up before this one starts; their restart does not concern it. */
+  readonly after?: readonly string[];
   /** What it was started from; where it differs from the record's, the unit is restarted. */
   readonly version: string;
   /** Where it writes; kept short by the supervisor. */
@@ -50,6 +52,8 @@ export interface SupervisionOptions {
 
 export interface Supervision {
   states(): readonly UnitState[];
+  /** The process of a running unit; throws where it is not running. */
+  processOf(name: string): ProcessIdentity;
   /** Keeps the units running until the signal aborts; leaves them running then. */
   run(signal: AbortSignal): Promise<void>;
   /** Ends all units, last started first. */
@@ -151,7 +155,7 @@ export function superviseUnits(options: SupervisionOptions): Supervision {
     const startable = units.filter(
       (unit) =>
         !identities.has(unit.name) &&
-        unit.needs.every((need) => identities.has(need)) &&
+        [...unit.needs, ...(unit.after ?? [])].every((need) => identities.has(need)) &&
         (attempts.get(unit.name)?.notBeforeMs ?? 0) <= clock.now(),
     );
     await Promise.all(startable.map((unit) => start(unit, signal)));
@@ -159,6 +163,11 @@ export function superviseUnits(options: SupervisionOptions): Supervision {
   };
 
   return {
+    processOf(name) {
+      const identity = identities.get(name);
+      if (!identity) throw new Error(`${name} is not running`);
+      return identity;
+    },
     states: () => units.map((unit) => states.get(unit.name) ?? waiting(unit, clock)),
     async run(signal) {
       await mkdir(recordDir, { recursive: true, mode: 0o700 });

@@ -1,0 +1,21 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Screen } from './progress.ts';
+
+/** What every verb gets: nothing else of the process is read below main.ts. */
+export interface CliContext {
+  readonly dataDir: string;
+  /** Where trees and a downloaded kubectl are kept. */
+  readonly cacheDir: string;
+  /** The folder of the running bundle. */
+  readonly dist: string;
+  readonly node: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly screen: Screen;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** A mistake of the person's, or a state they can mend: its message is all they see. Exit code 1. */
+export class CliError extends Error {
+  readonly code = 'CLI';
+}

@@ -1,0 +1,61 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { takeLockFile } from '../lib/lock-file.ts';
+import { checkDataDir, purgeDataDir, readInstance } from '../standalone/instance.ts';
+import { layout, type Layout } from '../standalone/layout.ts';
+import type { SupervisorStatus } from '../standalone/supervisor/control-socket.ts';
+import { releaseFiles } from '../standalone/supervisor/server-unit.ts';
+import {
+  findSupervisor,
+  startSupervisor,
+  stopSupervisor,
+} from '../standalone/supervisor/start-supervisor.ts';
+import { readSupervisorConfig } from '../standalone/supervisor/run-instance.ts';
+import type { CliContext } from './context.ts';
+import { createProgress } from './progress.ts';
+import { requireRoot } from './up.ts';
+
+const stopTimeoutMs = 150_000;
+
+/** `holdfast down [--purge]`: ends every process; the data goes only with --purge. */
+export async function down(context: CliContext, options: { readonly purge?: boolean }): Promise<void> {
+  requireRoot();
+  const { dataDir, clock, signal } = context;
+  await checkDataDir(dataDir);
+  const progress = createProgress(context.screen, clock);
+  if (await readInstance(dataDir)) {
+    const places = layout(dataDir);
+    await using _held = await takeLockFile(places.upLock, { clock, signal });
+    await progress.step('Stopping', async (step) => {
+      const stopped = await stopEverything(places, context, (status) => step.detail(unitsLeft(status)));
+      step.detail(stopped ? 'everything ended; data kept' : 'nothing was running');
+    });
+  }
+  if (options.purge) await progress.step(`Removing ${dataDir}`, () => purgeDataDir(dataDir));
+}
+
+async function stopEverything(
+  places: Layout,
+  { clock, signal }: CliContext,
+  onStatus: (status: SupervisorStatus) => void,
+): Promise<boolean> {
+  const wait = { clock, signal, timeoutMs: stopTimeoutMs };
+  if (!(await findSupervisor(places))) {
+    // A supervisor that was killed left its processes; another one takes them over to end them in order.
+    const records = await readdir(places.records).catch(() => []);
+    const config = records.length > 0 ? await readSupervisorConfig(places.supervisorConfig) : undefined;
+    if (!config) return false;
+    await startSupervisor(
+      places,
+      { ...releaseFiles(places.releases, config.release), logFile: join(places.logs, 'supervisor.log') },
+      wait,
+    );
+  }
+  return await stopSupervisor(places, 'down', { ...wait, onStatus });
+}
+
+const unitsLeft = (status: SupervisorStatus) =>
+  status.units
+    .filter((unit) => unit.phase !== 'stopped')
+    .map((unit) => unit.name)
+    .join(', ');

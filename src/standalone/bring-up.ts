@@ -1,0 +1,192 @@
+import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Nodes } from '../api/core.ts';
+import type { KubeObject } from '../api/resource.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import { applyManifests, parseManifests } from '../kube/manifests.ts';
+import { createKubeClient } from '../kube/undici-client.ts';
+import { waitForObject } from '../kube/wait.ts';
+import type { Clock } from '../lib/clock.ts';
+import { withDeadline } from '../lib/deadline.ts';
+import { takeLockFile } from '../lib/lock-file.ts';
+import { checkDataDir, type OpenInstance } from './instance.ts';
+import { layout, type Layout } from './layout.ts';
+import { planOf } from './plan.ts';
+import { prepareInstance, type PreparedInstance, type PrepareOptions } from './prepare-instance.ts';
+import { releaseFiles } from './supervisor/server-unit.ts';
+import {
+  findSupervisor,
+  startSupervisor,
+  stopSupervisor,
+  supervisorStatus,
+} from './supervisor/start-supervisor.ts';
+
+/** Runs one step of the way up; the CLI shows it. */
+export type RunStep = <T>(title: string, body: (detail: (text: string) => void) => Promise<T>) => Promise<T>;
+
+export interface BringUpOptions extends PrepareOptions {
+  readonly clock: Clock;
+  readonly step: RunStep;
+}
+
+export interface BroughtUp {
+  readonly instance: OpenInstance;
+  readonly kubeconfig: string;
+}
+
+const stepTimeoutMs = 60_000;
+
+/**
+ * Brings an instance up, or completes one that is up already: every step looks at what is there first, so
+ * that it can be repeated after a Ctrl-C at any point. Two at once take turns.
+ */
+export async function bringUp(options: BringUpOptions): Promise<BroughtUp> {
+  const { dataDir, clock, signal, step } = options;
+  await checkDataDir(dataDir);
+  const places = layout(dataDir);
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await using _held = await step('Instance', (detail) =>
+    takeLockFile(places.upLock, {
+      clock,
+      signal,
+      onWait: (pid) => detail(`waiting for process ${pid}, which is at work here`),
+    }),
+  );
+  const prepared = await step('Files', () => prepareInstance(options));
+  await step('Processes', (detail) => ensureSupervisor(prepared, places, options, detail));
+  const client = createKubeClient(await loadKubeConfig(places.kubeconfig), {
+    clock,
+    fieldManager: 'holdfast-up',
+  });
+  try {
+    await step('API', (detail) => waitForApi(client, places, options, detail));
+    await step('Operator and CSI definitions', () => applyDeploy(client, prepared, options));
+    await step('Node', (detail) => waitForNodes(client, prepared.instance, places, options, detail));
+  } finally {
+    await client.close();
+  }
+  return { instance: prepared.instance, kubeconfig: places.kubeconfig };
+}
+
+/** A running supervisor of the same release is left alone; one of another hands its processes over. */
+async function ensureSupervisor(
+  { instance, supervisor }: PreparedInstance,
+  places: Layout,
+  { clock, signal }: BringUpOptions,
+  detail: (text: string) => void,
+): Promise<void> {
+  const wait = { clock, signal, timeoutMs: stepTimeoutMs };
+  const running = await findSupervisor(places);
+  if (running) {
+    const disks = instance.config.nodes.map((node) => node.disks).join();
+    const same = running.release === supervisor.release && running.disks === disks;
+    if (same) return;
+    detail('handing over to the new release');
+    await stopSupervisor(places, 'handover', wait);
+  }
+  const command = {
+    ...releaseFiles(places.releases, supervisor.release),
+    logFile: join(places.logs, 'supervisor.log'),
+  };
+  await startSupervisor(places, command, wait);
+}
+
+async function waitForApi(
+  client: KubeClient,
+  places: Layout,
+  { clock, signal }: BringUpOptions,
+  detail: (text: string) => void,
+): Promise<void> {
+  let last: unknown;
+  try {
+    await withDeadline('the API', stepTimeoutMs, signal, async (own) => {
+      for (;;) {
+        try {
+          return await client.request({ method: 'GET', path: '/readyz' }, { signal: own, timeoutMs: 2000 });
+        } catch (error) {
+          own.throwIfAborted();
+          last = error;
+          detail(await unitsLine(places));
+          await clock.sleep(50, own);
+        }
+      }
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new Error(`the API did not answer (${await unitsLine(places)}); holdfast logs server says more`, {
+      cause: last ?? error,
+    });
+  }
+}
+
+/** What the supervisor's units are at, for a person who waits. */
+async function unitsLine(places: Layout): Promise<string> {
+  const status = await supervisorStatus(places);
+  const notRunning = status?.units.filter((unit) => unit.phase !== 'running') ?? [];
+  return notRunning
+    .map((unit) => `${unit.name} ${unit.phase}${unit.message ? `: ${unit.message}` : ''}`)
+    .join(', ');
+}
+
+/** The very files that a Kubernetes cluster gets; only the image is the one that was just built. */
+async function applyDeploy(
+  client: KubeClient,
+  { image, supervisor }: PreparedInstance,
+  { dataDir, signal, clock }: BringUpOptions,
+): Promise<void> {
+  const { deploy } = releaseFiles(layout(dataDir).releases, supervisor.release);
+  const folders = [join(deploy, 'crds'), deploy];
+  for (const folder of folders) {
+    const names = (await readdir(folder)).filter((name) => name.endsWith('.yaml')).toSorted();
+    for (const name of names) {
+      const objects = parseManifests(await readFile(join(folder, name), 'utf8'), `deploy/${name}`);
+      await applyManifests(
+        client,
+        objects.map((object) => withImage(object, image)),
+        {
+          fieldManager: 'holdfast-up',
+          signal,
+          clock,
+          namespace: 'rook-ceph',
+        },
+      );
+    }
+  }
+}
+
+interface WithContainers extends KubeObject {
+  spec?: { template?: { spec?: { containers?: { image?: string }[] } } };
+}
+
+function withImage(object: KubeObject, image: string): KubeObject {
+  const copy = structuredClone(object) as WithContainers;
+  for (const container of copy.spec?.template?.spec?.containers ?? []) {
+    if (container.image === 'holdfast:latest') container.image = image;
+  }
+  return copy;
+}
+
+async function waitForNodes(
+  client: KubeClient,
+  instance: OpenInstance,
+  places: Layout,
+  { clock, signal }: BringUpOptions,
+  detail: (text: string) => void,
+): Promise<void> {
+  for (const { name } of planOf(instance.config).nodes) {
+    detail(`${name}: ${(await unitsLine(places)) || 'starting'}`);
+    const isReady = (node: { status?: { conditions?: { type: string; status: string }[] } } | undefined) =>
+      node?.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+    try {
+      await waitForObject(client, Nodes, { name }, isReady, { clock, signal, timeoutMs: stepTimeoutMs });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new Error(
+        `node ${name} did not become Ready (${await unitsLine(places)}); holdfast logs ${name} says more`,
+        { cause },
+      );
+    }
+    detail(`${name} Ready`);
+  }
+}

@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import { createKubeClient } from '../kube/undici-client.ts';
+import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { createApiServer } from './apiserver/server.ts';
+import { etcdStore } from './apiserver/store/etcd-store.ts';
+import { httpsNodeProxy } from './apiserver/subresource/node-proxy.ts';
+import type { ServerConfig } from './config.ts';
+import { runControllers } from './controllers/controllers.ts';
+
+export interface ServerDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+const issuer = 'https://kubernetes.default.svc';
+
+/** The API server over etcd, and the controllers as its own least favoured client. Runs until the signal aborts. */
+export async function runServer(config: ServerConfig, { clock, log, signal }: ServerDeps): Promise<void> {
+  const read = (path: string) => readFile(path, 'utf8');
+  const { pki, etcd } = config;
+  const ca = await read(pki.caCert);
+  const store = etcdStore({
+    endpoint: etcd.endpoint,
+    tls: { ca: await read(etcd.caFile), cert: await read(etcd.certFile), key: await read(etcd.keyFile) },
+    clock,
+    onBroken: (err, retryInMs) => log.warn({ err, retryInMs }, 'the watch on etcd broke'),
+  });
+  const server = await createApiServer({
+    store,
+    listen: config.listen,
+    tls: { cert: await read(pki.serverCert), key: await read(pki.serverKey) },
+    authn: {
+      clientCa: ca,
+      serviceAccount: {
+        privateKey: await read(pki.serviceAccountKey),
+        publicKey: await read(pki.serviceAccountPub),
+        issuer,
+      },
+    },
+    nodeProxy: httpsNodeProxy({
+      ca,
+      cert: await read(pki.kubeletClientCert),
+      key: await read(pki.kubeletClientKey),
+    }),
+    serviceCidr: config.serviceCidr,
+    advertise: config.advertise,
+    clock,
+    log: log.child({ part: 'api' }),
+  });
+  log.info({ urls: server.urls }, 'the API answers');
+  const client = createKubeClient(await loadKubeConfig(config.controllersKubeconfig), {
+    clock,
+    fieldManager: 'holdfast-controllers',
+  });
+  try {
+    await runControllers({ client, clock, log: log.child({ part: 'controllers' }), signal, rootCa: ca });
+  } finally {
+    await client.close();
+    await server.close();
+    await store.close();
+  }
+}

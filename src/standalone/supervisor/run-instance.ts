@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import type { Clock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import { endProcess } from '../detached.ts';
+import { readInstance } from '../instance.ts';
+import { layout } from '../layout.ts';
+import { removeInstanceGroup } from '../machine/virtual-node.ts';
+import { stopPods } from './stop-pods.ts';
+import { runSupervisor } from './supervisor.ts';
+import { instanceUnits, nodeSpecs, type SupervisorConfig } from './units.ts';
+
+export interface RunInstanceDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** What `up` wrote for the supervisor, or undefined where it never got that far. */
+export async function readSupervisorConfig(file: string): Promise<SupervisorConfig | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as SupervisorConfig);
+}
+
+/** The supervisor role: keeps the instance that `configFile` names running. */
+export async function runInstance(configFile: string, deps: RunInstanceDeps): Promise<void> {
+  const { clock, log, signal } = deps;
+  const config = await readSupervisorConfig(configFile);
+  if (!config) throw new Error(`${configFile} cannot be read`);
+  const instance = await readInstance(config.dataDir);
+  if (!instance) throw new Error(`${config.dataDir} holds no instance`);
+  const specs = nodeSpecs(instance, config);
+  await runSupervisor({
+    places: layout(config.dataDir),
+    units: (processOf) => instanceUnits(instance, config, clock, processOf),
+    release: config.release,
+    disks: instance.config.nodes.map((node) => node.disks).join(),
+    clock,
+    log,
+    signal,
+    async beforeDown(limit, processOf) {
+      for (const { name } of specs) {
+        // Without it nothing starts again what is being stopped.
+        await endProcess(processOf(`${name}-agent`), 5000, limit);
+        await stopPods(processOf(`${name}-init`), log, limit);
+      }
+    },
+    afterDown: (limit) => removeInstanceGroup(instance.config.id, { clock, signal: limit }),
+  });
+}
