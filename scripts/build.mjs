@@ -1,6 +1,6 @@
 // Bundles src/main.ts into dist/holdfast.mjs. koffi stays outside: it loads a native library by path.
 import { build } from 'esbuild';
-import { cp, mkdir, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -37,4 +37,14 @@ await cp(join(installed, 'koffi'), join(modules, 'koffi'), {
 });
 const native = `@koromix/koffi-${process.platform}-${process.arch}`;
 await cp(join(installed, native), join(modules, native), { recursive: true });
+// What the program reads beside itself: manifests, the machine layer's scripts, its version.
+for (const name of ['deploy', 'examples']) {
+  await rm(join(out, name), { recursive: true, force: true });
+  await cp(join(root, name), join(out, name), { recursive: true });
+}
+await mkdir(join(out, 'machine'), { recursive: true });
+for (const name of ['join-and-run.sh', 'node-init.sh'])
+  await cp(join(root, 'src/standalone/machine', name), join(out, 'machine', name));
+const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+await writeFile(join(out, 'version.json'), JSON.stringify({ version }));
 process.stdout.write(`built dist/holdfast.mjs in ${Date.now() - started} ms\n`);

@@ -7,18 +7,27 @@ import { createApiServer } from './apiserver/server.ts';
 import { etcdStore } from './apiserver/store/etcd-store.ts';
 import { httpsNodeProxy } from './apiserver/subresource/node-proxy.ts';
 import type { ServerConfig } from './config.ts';
+import { join } from 'node:path';
+import { layout } from './layout.ts';
+import { keepSupervisor } from './supervisor/keep-supervisor.ts';
 import { runControllers } from './controllers/controllers.ts';
 
 export interface ServerDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** Node's binary and the bundle that this process runs from. */
+  readonly node: string;
+  readonly bundle: string;
 }
 
 const issuer = 'https://kubernetes.default.svc';
 
 /** The API server over etcd, and the controllers as its own least favoured client. Runs until the signal aborts. */
-export async function runServer(config: ServerConfig, { clock, log, signal }: ServerDeps): Promise<void> {
+export async function runServer(
+  config: ServerConfig,
+  { clock, log, signal, node, bundle }: ServerDeps,
+): Promise<void> {
   const read = (path: string) => readFile(path, 'utf8');
   const { pki, etcd } = config;
   const ca = await read(pki.caCert);
@@ -56,7 +65,12 @@ export async function runServer(config: ServerConfig, { clock, log, signal }: Se
     fieldManager: 'holdfast-controllers',
   });
   try {
-    await runControllers({ client, clock, log: log.child({ part: 'controllers' }), signal, rootCa: ca });
+    const places = layout(config.dataDir);
+    const supervisor = { node, bundle, logFile: join(places.logs, 'supervisor.log') };
+    await Promise.all([
+      runControllers({ client, clock, log: log.child({ part: 'controllers' }), signal, rootCa: ca }),
+      keepSupervisor(places, supervisor, { clock, log, signal }),
+    ]);
   } finally {
     await client.close();
     await server.close();

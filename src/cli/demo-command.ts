@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import { createKubeClient } from '../kube/undici-client.ts';
+import { readInstance } from '../standalone/instance.ts';
+import { layout } from '../standalone/layout.ts';
+import { CliError, type CliContext } from './context.ts';
+import { runDemo } from './demo.ts';
+import { createProgress, formatSeconds } from './progress.ts';
+
+/** `holdfast demo`: runs the main job and sums it up. */
+export async function demo(context: CliContext, options: { readonly before?: string }): Promise<void> {
+  const { dataDir, dist, screen, clock, signal } = context;
+  if (!(await readInstance(dataDir))) throw new CliError(`no instance in ${dataDir}; holdfast up makes one`);
+  const { kubeconfig } = layout(dataDir);
+  const client = createKubeClient(await loadKubeConfig(kubeconfig), { clock, fieldManager: 'holdfast-demo' });
+  const progress = createProgress(screen, clock);
+  try {
+    await runDemo({ client, examples: join(dist, 'examples'), progress, signal });
+  } finally {
+    await client.close();
+  }
+  const phases = [...parsePhases(options.before), ...progress.finished];
+  const total = phases.reduce((sum, phase) => sum + phase.ms, 0);
+  const width = Math.max(...phases.map(({ title }) => title.length));
+  const lines = phases.map(({ title, ms }) => `  ${title.padEnd(width)}  ${formatSeconds(ms).padStart(8)}`);
+  screen.write(`\n${lines.join('\n')}\n  ${'in all'.padEnd(width)}  ${formatSeconds(total).padStart(8)}\n`);
+  screen.write(`\nEverything is left running. Kubeconfig: ${kubeconfig}\n\nTry next:\n`);
+  screen.write('  bin/holdfast kubectl get cephclusters,cephblockpools,pvc,pv,pods -A\n');
+  screen.write('  bin/holdfast kubectl exec -it holdfast-demo-reader -- sh\n');
+  screen.write('  bin/holdfast status, and bin/holdfast down when you are done\n');
+}
+
+function parsePhases(text: string | undefined): { title: string; ms: number }[] {
+  if (text === undefined || text === '') return [];
+  return text.split(',').flatMap((part) => {
+    const [title = '', ms = ''] = part.split('=');
+    return Number.isFinite(Number(ms)) ? [{ title, ms: Number(ms) }] : [];
+  });
+}
