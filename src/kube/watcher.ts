@@ -13,7 +13,8 @@ const watchSeconds = 300;
 const stallGraceMs = 30_000;
 /** An initial list by events must move on within this; else the server ignored our wish for one. */
 const initialStallMs = 30_000;
-const retry = { baseMs: 200, maxMs: 30_000, jitter: 0.5 };
+// Short, for a server that restarts is soon back, and until then we act on nothing new.
+const retry = { baseMs: 200, maxMs: 10_000, jitter: 0.5 };
 
 /**
  * What a watcher tells. Between `init` and `initDone` comes every object there is as `initApply`:
@@ -78,6 +79,7 @@ export async function* watchResource<T extends KubeObject>(
           state = yield* initPage(client, resource, selection, state, signal);
           break;
         case 'InitListed':
+          failures = 0;
           yield { type: 'initDone', resourceVersion: state.resourceVersion };
           state = { kind: 'Watching', resourceVersion: state.resourceVersion };
           break;

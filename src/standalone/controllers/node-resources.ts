@@ -25,6 +25,17 @@ const atLeast = (into: Map<string, bigint>, floor: Amounts) => {
  * sidecars started before it, whichever is more, and the overhead.
  */
 export function podRequests(pod: Pod): Amounts {
+  const before = known.get(pod);
+  if (before) return before;
+  const requests = countRequests(pod);
+  known.set(pod, requests);
+  return requests;
+}
+
+/** Cached objects never change, and the scheduler asks for the same ones again for each pod it places. */
+const known = new WeakMap<Pod, Amounts>();
+
+function countRequests(pod: Pod): Amounts {
   const total = new Map<string, bigint>();
   for (const container of pod.spec?.containers ?? []) plus(total, requestsOf(container));
   const sidecars = new Map<string, bigint>();

@@ -1,0 +1,94 @@
+import { afterEach, expect, test } from 'vitest';
+import { startTestApi } from '../../test/support/api-server.ts';
+import { ConfigMaps, Events, Nodes } from '../api/core.ts';
+import { virtualClock } from '../lib/clock.ts';
+import { silentLogger } from '../lib/log.ts';
+import { createEventRecorder } from './events.ts';
+import { loadKubeConfig } from './kubeconfig.ts';
+import { createKubeClient } from './undici-client.ts';
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function bench() {
+  const api = await startTestApi();
+  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
+  closers.push(
+    () => api.close(),
+    () => client.close(),
+  );
+  const { signal } = new AbortController();
+  const clock = virtualClock();
+  const recorder = () => createEventRecorder({ client, component: 'test', clock, log: silentLogger, signal });
+  const object = await client.create(
+    ConfigMaps,
+    { metadata: { name: 'a', namespace: 'default' } },
+    { signal },
+  );
+  const events = async () => (await client.list(Events, {}, { signal })).items;
+  return { client, clock, signal, recorder, object, events };
+}
+
+test('a repeat raises the count of the one event, over a restart too', async () => {
+  const { recorder, object, events, clock } = await bench();
+  const first = recorder();
+  first.event(object, 'Warning', 'Failed', 'no space');
+  first.event(object, 'Warning', 'Failed', 'no space');
+  await first.flush();
+  await clock.advance(60_000);
+  const second = recorder(); // A new process, which knows nothing of the first.
+  second.event(object, 'Warning', 'Failed', 'no space');
+  second.event(object, 'Normal', 'Fine', 'space again');
+  await second.flush();
+  const all = await events();
+  expect(all.map((one) => [one.reason, one.count]).sort()).toEqual([
+    ['Failed', 3],
+    ['Fine', 1],
+  ]);
+  const failed = all.find((one) => one.reason === 'Failed');
+  expect(failed).toMatchObject({
+    type: 'Warning',
+    message: 'no space',
+    involvedObject: { kind: 'ConfigMap', name: 'a', uid: object.metadata.uid },
+    source: { component: 'test' },
+  });
+  expect(Date.parse(failed?.lastTimestamp ?? '') - Date.parse(failed?.firstTimestamp ?? '')).toBe(60_000);
+});
+
+test('one object cannot flood the API, and time gives it its voice back', async () => {
+  const { recorder, object, events, clock } = await bench();
+  const one = recorder();
+  for (let count = 0; count < 100; count++) one.event(object, 'Normal', 'Loud', `number ${count}`);
+  await one.flush();
+  expect(await events()).toHaveLength(25);
+  await clock.advance(300_000);
+  one.event(object, 'Normal', 'Loud', 'after a rest');
+  await one.flush();
+  expect(await events()).toHaveLength(26);
+});
+
+test('an event that has expired begins anew', async () => {
+  const { recorder, object, events, client, signal } = await bench();
+  const one = recorder();
+  one.event(object, 'Normal', 'R', 'm');
+  await one.flush();
+  const [before] = await events();
+  await client.delete(Events, { namespace: 'default', name: before?.metadata.name ?? '' }, { signal });
+  one.event(object, 'Normal', 'R', 'm');
+  await one.flush();
+  expect((await events()).map((event) => event.count)).toEqual([1]);
+});
+
+test('cluster-scoped objects’ events are in default, and a long message is cut by characters', async () => {
+  const { recorder, events, client, signal } = await bench();
+  const node = await client.create(Nodes, { metadata: { name: 'n1' } }, { signal });
+  const one = recorder();
+  one.event(node, 'Normal', 'Long', 'ä'.repeat(2_000));
+  await one.flush();
+  const [event] = await events();
+  expect(event?.metadata.namespace).toBe('default');
+  expect(Buffer.byteLength(event?.message ?? '')).toBeLessThanOrEqual(1_024);
+  expect(event?.message).toMatch(/^ä+\.\.\.$/);
+});
