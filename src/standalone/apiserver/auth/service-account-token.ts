@@ -87,6 +87,58 @@ function claimsOf(payload: unknown): Claims | undefined {
   };
 }
 
+/** Checks signatures, each token's once. Gives its claims, or undefined for what is not a token of ours. */
+function signatureChecker(publicKey: KeyObject, algorithm: string) {
+  const verified = new Map<string, Claims>();
+  return {
+    claims(token: string): Claims | undefined {
+      const known = verified.get(token);
+      if (known) return known;
+      const [head = '', payload = '', signature = '', ...more] = token.split('.');
+      const header = parsePart(head);
+      if (more.length > 0 || !isObject(header) || header['alg'] !== algorithm) return undefined;
+      const key = { key: publicKey, dsaEncoding: 'ieee-p1363' as const };
+      const signed = Buffer.from(`${head}.${payload}`);
+      if (!verify('sha256', signed, key, Buffer.from(signature, 'base64url'))) return undefined;
+      const claims = claimsOf(parsePart(payload));
+      if (!claims) return undefined;
+      if (verified.size >= maxRemembered) verified.delete(verified.keys().next().value as string);
+      verified.set(token, claims);
+      return claims;
+    },
+    forget: (token: string) => verified.delete(token),
+  };
+}
+
+/** Whether everything a token is bound to still is what it was. */
+function subjectsLive(cache: WatchCache, subject: TokenSubject): boolean {
+  const { namespace, serviceAccount, pod, node, secret } = subject;
+  const lives = (storage: string, key: string, named: Named | undefined) =>
+    !named || cache.of(storage).get(key)?.metadata?.uid === named.uid;
+  return (
+    lives('core/serviceaccounts', `${namespace}/${serviceAccount.name}`, serviceAccount) &&
+    lives('core/pods', `${namespace}/${pod?.name}`, pod) &&
+    lives('core/secrets', `${namespace}/${secret?.name}`, secret) &&
+    // A pod's token names its node for the record only.
+    (pod !== undefined || lives('core/nodes', node?.name ?? '', node))
+  );
+}
+
+function userOf(claims: Claims): UserInfo {
+  const { namespace, serviceAccount, pod, node } = claims.subject;
+  const claim = 'authentication.kubernetes.io';
+  return {
+    name: claims.sub,
+    uid: serviceAccount.uid,
+    groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, authenticatedGroup],
+    extra: {
+      [`${claim}/credential-id`]: [`JTI=${claims.jti}`],
+      ...(pod ? { [`${claim}/pod-name`]: [pod.name], [`${claim}/pod-uid`]: [pod.uid] } : {}),
+      ...(node ? { [`${claim}/node-name`]: [node.name] } : {}),
+    },
+  };
+}
+
 /** Signs and checks ServiceAccount tokens: JWTs bound to live objects, which the watch cache knows. */
 export function serviceAccountTokens(
   keys: TokenKeys,
@@ -96,33 +148,10 @@ export function serviceAccountTokens(
   const privateKey = createPrivateKey(keys.privateKey);
   const publicKey = createPublicKey(keys.publicKey);
   const algorithm = algorithmOf(privateKey);
-  const kid = createHash('sha256')
-    .update(publicKey.export({ type: 'spki', format: 'der' }))
-    .digest('base64url');
+  const der = publicKey.export({ type: 'spki', format: 'der' });
+  const kid = createHash('sha256').update(der).digest('base64url');
   // A signature is checked once; whether its subjects live is looked up each time.
-  const verified = new Map<string, Claims>();
-
-  function verifiedClaims(token: string): Claims | undefined {
-    const known = verified.get(token);
-    if (known) return known;
-    const [head = '', payload = '', signature = '', ...more] = token.split('.');
-    const header = parsePart(head);
-    if (more.length > 0 || !isObject(header) || header['alg'] !== algorithm) return undefined;
-    const key = { key: publicKey, dsaEncoding: 'ieee-p1363' as const };
-    if (!verify('sha256', Buffer.from(`${head}.${payload}`), key, Buffer.from(signature, 'base64url')))
-      return undefined;
-    const claims = claimsOf(parsePart(payload));
-    if (!claims) return undefined;
-    if (verified.size >= maxRemembered) verified.delete(verified.keys().next().value as string);
-    verified.set(token, claims);
-    return claims;
-  }
-
-  function alive(storage: string, namespace: string, named: Named | undefined): boolean {
-    if (!named) return true;
-    const key = namespace === '' ? named.name : `${namespace}/${named.name}`;
-    return cache.of(storage).get(key)?.metadata?.uid === named.uid;
-  }
+  const signatures = signatureChecker(publicKey, algorithm);
 
   return {
     issuer: keys.issuer,
@@ -144,42 +173,18 @@ export function serviceAccountTokens(
       return `${text}.${signature.toString('base64url')}`;
     },
     check(token, audiences) {
-      const claims = verifiedClaims(token);
+      const claims = signatures.claims(token);
       if (!claims || claims.iss !== keys.issuer) return { refused: 'the token is not one of this cluster' };
       const now = nowMs() / 1000;
       if (now >= claims.exp) {
-        verified.delete(token);
+        signatures.forget(token);
         return { refused: 'the token has expired' };
       }
       if (now < claims.nbf - 60) return { refused: 'the token is not valid yet' };
       const matching = claims.aud.filter((audience) => audiences.includes(audience));
       if (matching.length === 0) return { refused: 'the token is for another audience' };
-      const { namespace, serviceAccount, pod, node, secret } = claims.subject;
-      const live =
-        alive('core/serviceaccounts', namespace, serviceAccount) &&
-        alive('core/pods', namespace, pod) &&
-        alive('core/secrets', namespace, secret) &&
-        (pod !== undefined || alive('core/nodes', '', node));
-      if (!live) return { refused: 'what the token is bound to is gone' };
-      const extra = {
-        'authentication.kubernetes.io/credential-id': [`JTI=${claims.jti}`],
-        ...(pod
-          ? {
-              'authentication.kubernetes.io/pod-name': [pod.name],
-              'authentication.kubernetes.io/pod-uid': [pod.uid],
-            }
-          : {}),
-        ...(node ? { 'authentication.kubernetes.io/node-name': [node.name] } : {}),
-      };
-      return {
-        audiences: matching,
-        user: {
-          name: claims.sub,
-          uid: serviceAccount.uid,
-          groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, authenticatedGroup],
-          extra,
-        },
-      };
+      if (!subjectsLive(cache, claims.subject)) return { refused: 'what the token is bound to is gone' };
+      return { audiences: matching, user: userOf(claims) };
     },
   };
 }

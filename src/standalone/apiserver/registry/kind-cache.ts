@@ -54,6 +54,33 @@ export interface WritableKindCache extends KindCache {
 /** Objects alone bound a kind's memory; of past changes this many are kept. */
 const defaultMaxEvents = 4096;
 
+/** Index of the first event after `revision`. */
+function indexAfter(events: readonly CacheEvent[], revision: number): number {
+  let low = 0;
+  let high = events.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((events[middle] as CacheEvent).revision <= revision) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The state before the events from `from` on: the present with them taken back, latest first. */
+function undone(
+  objects: ReadonlyMap<string, ApiObject>,
+  events: readonly CacheEvent[],
+  from: number,
+): Snapshot {
+  const state = new Map(objects);
+  for (let i = events.length - 1; i >= from; i--) {
+    const { key, before } = events[i] as CacheEvent;
+    if (before) state.set(key, before);
+    else state.delete(key);
+  }
+  return { keys: [...state.keys()].sort(), get: (key) => state.get(key) };
+}
+
 export function kindCache(loadedAt: number, maxEvents = defaultMaxEvents): WritableKindCache {
   const objects = new Map<string, ApiObject>();
   const listeners = new Set<() => void>();
@@ -79,17 +106,6 @@ export function kindCache(loadedAt: number, maxEvents = defaultMaxEvents): Writa
     firstCursor += dropped;
   }
 
-  function indexAfter(revision: number): number {
-    let low = 0;
-    let high = events.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((events[middle] as CacheEvent).revision <= revision) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
   return {
     get: (key) => objects.get(key),
     get size() {
@@ -97,20 +113,15 @@ export function kindCache(loadedAt: number, maxEvents = defaultMaxEvents): Writa
     },
     snapshot(revision) {
       if (revision !== undefined && revision < oldestRevision) return undefined;
-      const from = revision === undefined ? events.length : indexAfter(revision);
+      const from = revision === undefined ? events.length : indexAfter(events, revision);
       if (from === events.length) {
         const present = keys();
         return { keys: present, get: (key) => objects.get(key) };
       }
-      const state = new Map(objects);
-      for (let i = events.length - 1; i >= from; i--) {
-        const { key, before } = events[i] as CacheEvent;
-        if (before) state.set(key, before);
-        else state.delete(key);
-      }
-      return { keys: [...state.keys()].sort(), get: (key) => state.get(key) };
+      return undone(objects, events, from);
     },
-    cursorAfter: (revision) => (revision < oldestRevision ? undefined : firstCursor + indexAfter(revision)),
+    cursorAfter: (revision) =>
+      revision < oldestRevision ? undefined : firstCursor + indexAfter(events, revision),
     cursorNow: () => firstCursor + events.length,
     read: (cursor, limit) =>
       cursor < firstCursor ? undefined : events.slice(cursor - firstCursor, cursor - firstCursor + limit),

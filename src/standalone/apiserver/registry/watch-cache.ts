@@ -2,6 +2,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { isStoreError, type Store, type StoreBatch, type StoreEntry } from '../store/store.ts';
 import { kindCache, type KindCache, type WritableKindCache } from './kind-cache.ts';
+import { waitFor, type Subscribe } from './wait.ts';
 import { decode, fullKey, root, splitKey, type StorageName } from './storage-form.ts';
 
 /**
@@ -124,28 +125,12 @@ export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache>
     }
   }
 
-  function reached(target: number, timeoutMs: number, caller: AbortSignal): Promise<boolean> {
-    if (revision >= target) return Promise.resolve(true);
-    return new Promise((resolve, reject) => {
-      const timer = new AbortController();
-      const end = (act: () => void) => {
-        waiters.delete(look);
-        caller.removeEventListener('abort', onAbort);
-        timer.abort(new Error('no longer needed'));
-        act();
-      };
-      const look = () => {
-        if (revision >= target) end(() => resolve(true));
-      };
-      const onAbort = () => end(() => reject(caller.reason as Error));
-      waiters.add(look);
-      caller.addEventListener('abort', onAbort, { once: true });
-      clock.sleep(timeoutMs, timer.signal).then(
-        () => end(() => resolve(false)),
-        () => undefined,
-      );
-    });
-  }
+  const onAdvance: Subscribe = (listener) => {
+    waiters.add(listener);
+    return () => waiters.delete(listener);
+  };
+  const reached = (target: number, timeoutMs: number, caller: AbortSignal) =>
+    waitFor(clock, onAdvance, () => revision >= target, timeoutMs, caller);
 
   const first = await readAll(store, signal);
   loadedAt = first.revision;

@@ -5,6 +5,7 @@ import type { CacheEvent, Cursor, KindCache } from './kind-cache.ts';
 import { parseRevision, readable, viewOf, walk, type Selection } from './list.ts';
 import type { RegistryDeps } from './request.ts';
 import { storageOf } from './storage-form.ts';
+import { nextOf } from './wait.ts';
 
 export interface WatchQuery {
   readonly resourceVersion?: string | undefined;
@@ -55,28 +56,6 @@ function checked(query: WatchQuery): { readonly initial: boolean; readonly revis
   if (sendInitialEvents && !query.allowBookmarks)
     throw badRequest('sendInitialEvents: Forbidden: sendInitialEvents requires allowWatchBookmarks');
   return { initial: sendInitialEvents ?? (revision === undefined || revision === 0), revision };
-}
-
-/** Waits for a change of the kind, `waitMs`, or the signal; whichever is first. */
-function nextChange(
-  { clock }: RegistryDeps,
-  cache: KindCache,
-  waitMs: number,
-  signal: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = new AbortController();
-    const end = () => {
-      stop();
-      signal.removeEventListener('abort', end);
-      timer.abort(new Error('no longer needed'));
-      resolve();
-    };
-    const stop = cache.onChange(end);
-    signal.addEventListener('abort', end, { once: true });
-    clock.sleep(Math.max(0, waitMs), timer.signal).then(end, () => undefined);
-    if (signal.aborted) end();
-  });
 }
 
 /**
@@ -158,7 +137,7 @@ async function* follow(
       if (now >= endMs) return;
       continue;
     }
-    await nextChange(deps, cache, Math.min(bookmarkMs, endMs) - now, signal);
+    await nextOf(clock, cache.onChange, Math.min(bookmarkMs, endMs) - now, signal);
   }
 }
 
