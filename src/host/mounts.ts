@@ -67,7 +67,7 @@ export class SymlinkError extends Error {
   readonly real: string;
 
   constructor(path: string, real: string) {
-    super(`${path} leads to ${real}: a symbolic link in a path on the node is refused`);
+    super(`${path} is or leads through a symbolic link (${real}), which is refused in a path on the node`);
     this.name = 'SymlinkError';
     this.path = path;
     this.real = real;
@@ -85,7 +85,8 @@ export async function withPinnedPath<T>(path: string, body: (pinned: string) => 
   try {
     const pinned = `/proc/${process.pid}/fd/${file.fd}`;
     const real = await readlink(pinned);
-    if (real !== path) throw new SymlinkError(path, real);
+    // O_PATH opens a symlink at the end of the path as itself, so that is looked at apart.
+    if (real !== path || (await file.stat()).isSymbolicLink()) throw new SymlinkError(path, real);
     return await body(pinned);
   } finally {
     await file.close();

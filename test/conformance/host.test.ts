@@ -11,12 +11,14 @@ import {
   truncate,
   writeFile,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addToBlocklist } from '../../src/ceph/blocklist.ts';
+import { newCephxKey } from '../../src/ceph/cephx-key.ts';
 import { qsdAttacher, type QsdAttacher } from '../../src/host/attach-qsd.ts';
 import type { AttachRequest } from '../../src/host/attacher.ts';
 import { isDeviceBusy } from '../../src/host/device-busy.ts';
+import { hostDiskScan } from '../../src/host/disks.ts';
 import { hostFilesystems, isContentError } from '../../src/host/filesystems.ts';
 import { backingOf, hasBacking, hostLoops, type LoopDevice } from '../../src/host/loops.ts';
 import { hostMounts, mountAt } from '../../src/host/mounts.ts';
@@ -25,12 +27,15 @@ import { hostTools } from '../../src/host/tools.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { identifyProcess, signalProcess } from '../../src/lib/process-identity.ts';
+import { runCommand } from '../../src/lib/run-command.ts';
 import { startCephCluster, type CephCluster } from '../support/ceph-cluster.ts';
 import { findCephTree } from '../support/ceph-tree.ts';
 
 const signal = AbortSignal.timeout(220_000);
 setMaxListeners(0, signal);
 const mib = 1024n ** 2n;
+const osdUuid = '0f2a9c52-5d0f-4d0e-9d7b-2f5a3f1f9a01';
+const cephFsid = '7b1c2d3e-0000-4000-8000-0000000000aa';
 
 const tree = await findCephTree();
 const tools = hostTools({ root: tree.root, env: tree.env });
@@ -40,8 +45,9 @@ const filesystems = hostFilesystems(tools);
 
 let work: string;
 beforeAll(async () => {
-  await mkdir('/var/tmp/hf-ceph', { recursive: true });
-  work = await mkdtemp('/var/tmp/hf-ceph/host-');
+  const folder = process.env['HOLDFAST_TEST_DIR'] ?? '/var/tmp/holdfast-tests';
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  work = await mkdtemp(join(folder, 'host-'));
 });
 afterAll(async () => {
   for (const entry of (await mounts.list()).reverse())
@@ -125,6 +131,77 @@ describe('filesystems', () => {
   });
 });
 
+describe('disks', () => {
+  test('a verdict for each disk; only a blank and free one with a name that stays is usable', async () => {
+    const dev = join(work, 'dev');
+    await mkdir(join(dev, 'disk/by-id'), { recursive: true });
+    const made = new Map<string, LoopDevice & { file: string }>();
+    for (const name of ['blank', 'xfs', 'data', 'osd', 'mounted', 'unnamed']) {
+      const loop = await loopOn(`disk-${name}`, 400n * mib);
+      made.set(name, loop);
+      await symlink(loop.device, join(dev, basename(loop.device)));
+      if (name !== 'unnamed') await symlink(loop.device, join(dev, 'disk/by-id', `test-${name}`));
+    }
+    await filesystems.ensure(made.get('xfs')!.device, 'xfs', signal);
+    await filesystems.ensure(made.get('mounted')!.device, 'xfs', signal);
+    await poke(made.get('data')!.device, 500_000n, 'precious');
+    const osd = join(work, 'osd');
+    await mkdir(osd);
+    await symlink(made.get('osd')!.device, join(osd, 'block'));
+    await runCommand(
+      join(tree.root, 'usr/bin/ceph-osd'),
+      [
+        '-i',
+        '7',
+        '--mkfs',
+        '--no-mon-config',
+        '--osd-data',
+        osd,
+        '--osd-objectstore',
+        'bluestore',
+        '--osd-uuid',
+        osdUuid,
+        '--fsid',
+        cephFsid,
+        '--log-file',
+        '/dev/null',
+        '--auth-supported',
+        'none',
+      ],
+      { signal, env: tree.env, timeoutMs: 60_000 },
+    );
+    const target = join(work, 'disk-mount');
+    await mkdir(target);
+    await mounts.mount({ source: made.get('mounted')!.device, target, fsType: 'xfs' }, signal);
+
+    const disks = await hostDiskScan({ filesystems, dev })(signal);
+    const verdicts = Object.fromEntries(
+      disks
+        .filter((disk) => disk.name.startsWith('loop'))
+        .map((disk) => [basename(disk.paths[1]!), disk.refusal ?? 'usable']),
+    );
+    expect(verdicts).toEqual({
+      'test-blank': 'usable',
+      'test-xfs': {
+        reason: 'HasFilesystem',
+        message: expect.stringMatching(/^it holds xfs \(UUID /) as string,
+      },
+      'test-data': { reason: 'HasFilesystem', message: 'no known signature, but the first MiB is not zero' },
+      'test-osd': {
+        reason: 'OtherCluster',
+        message: `it holds osd.7 of the Ceph cluster ${cephFsid}`,
+        owner: cephFsid,
+      },
+      'test-mounted': { reason: 'Mounted', message: `it is mounted at ${target}` },
+    });
+    expect(disks.find((disk) => disk.paths[1]?.endsWith('test-blank'))).toMatchObject({
+      sizeBytes: Number(400n * mib),
+    });
+    await mounts.unmount(target, {}, signal);
+    for (const loop of made.values()) await loops.detach(loop, signal);
+  });
+});
+
 describe('mounts', () => {
   test('mount, bind read-only, grow, unmount; a symlink in the path is refused', async () => {
     const loop = await loopOn('mounted', 400n * mib);
@@ -154,7 +231,9 @@ describe('mounts', () => {
     await expect(
       mounts.bind({ source: target, target: join(work, 'link', 'bound') }, signal),
     ).rejects.toThrow('symbolic link');
-    await expect(mounts.bind({ source: target, target: join(work, 'link') }, signal)).rejects.toThrow();
+    await expect(mounts.bind({ source: target, target: join(work, 'link') }, signal)).rejects.toThrow(
+      'symbolic link',
+    );
     expect(await mounts.unmount(bound, {}, signal)).toBe(true);
     expect(await mounts.unmount(bound, {}, signal)).toBe(false);
     expect(await mounts.unmount(target, {}, signal)).toBe(true);
@@ -329,10 +408,11 @@ describe('RBD by qemu-storage-daemon', () => {
 
   test('a missing image or a wrong key is an error that names the image, and leaves nothing', async () => {
     await expect(attacher.attach({ ...request, image: 'none' }, signal)).rejects.toThrow(/none/);
+    const wrongKey = newCephxKey(1);
     const wrong = await attacher
-      .attach({ ...request, key: 'AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA==' }, signal)
+      .attach({ ...request, key: wrongKey }, signal)
       .catch((cause: unknown) => cause);
-    expect(String(wrong)).not.toContain('AQAAAAAAAAAAABAA');
+    expect(String(wrong)).not.toContain(wrongKey);
     expect(String(wrong)).toMatch(/qemu-storage-daemon/);
     expect(await daemons()).toEqual([]);
     expect(await readdir(stateDir)).toEqual([]);

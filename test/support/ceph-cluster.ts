@@ -58,11 +58,12 @@ export interface CephCluster {
   stop(): Promise<void>;
 }
 
+const testFolder = process.env['HOLDFAST_TEST_DIR'] ?? '/var/tmp/holdfast-tests';
 const upLimitMs = 90_000;
 const portsPerCluster = 60;
 
 export async function startCephCluster(options: CephClusterOptions = {}): Promise<CephCluster> {
-  const { mons = 1, osds = 3, pools = ['rbd'], folder = '/var/tmp/hf-ceph' } = options;
+  const { mons = 1, osds = 3, pools = ['rbd'], folder = testFolder } = options;
   const startedMs = Date.now();
   const tree = await findCephTree();
   await mkdir(folder, { recursive: true, mode: 0o700 });

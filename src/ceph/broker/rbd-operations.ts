@@ -1,5 +1,5 @@
 import { plainAddress } from '../client-address.ts';
-import { rbdFeatureBits, rbdFeatureNames } from '../rbd-features.ts';
+import { rbdFeatureBits, rbdFeatureNames } from '../../lib/rbd-features.ts';
 import type { PoolPlace, RbdCreateOptions, RbdImageInfo, RbdWatcher } from '../seam.ts';
 import { withPool, type Cluster } from './cluster.ts';
 import { callAsync, check, CodeError, noEntry, tooSmall, type Pointer } from './koffi-api.ts';
