@@ -28,10 +28,6 @@ export function fieldsNotHonoured(
       return;
     }
     if (typeof value === 'object' && value !== null) {
-      if (path !== '' && !below(path) && !exact.has(path)) {
-        found.add(path);
-        return;
-      }
       for (const [key, item] of Object.entries(value)) walk(item, path === '' ? key : `${path}.${key}`);
       return;
     }

@@ -76,6 +76,10 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
       triggeredByOwned(Jobs, 'CephCluster', { namespace }),
       triggeredByOwned(ConfigMaps, 'CephCluster', { namespace }),
       triggeredBy(Nodes, () => all(clusters)),
+      // A deleted cluster waits for its pools to go.
+      triggeredBy(CephBlockPools, (pool) => (pool.metadata.deletionTimestamp ? all(clusters) : []), {
+        namespace,
+      }),
     ],
   });
   manager.add({

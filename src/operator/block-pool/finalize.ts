@@ -44,7 +44,7 @@ export async function finalizePool(
   const blocked = await imagesLeft(ceph, name, signal);
   if (blocked !== undefined) {
     await tell(deps, pool, context, true, 'PoolNotEmpty', blocked);
-    return requeueAfter(5_000);
+    return requeueAfter(2_000); // Ceph tells nobody that an image went.
   }
   await tell(deps, pool, context, false, 'ObjectHasNoDependents', 'The pool is empty and is being removed');
   log.info({ pool: name }, 'deleting pool');

@@ -20,7 +20,7 @@ const monOnly = {
   paxos_min_wait: '0.02',
   // Measured failover: 6 s in place of 16 to 20 s. Lease and election still bear a disk that stalls for 2 s.
   mon_lease: '3',
-  mon_election_timeout: '2',
+  mon_election_timeout: '1.5',
   mon_probe_timeout: '1',
   mon_tick_interval: '2',
   // A node’s system disk is shared with images and logs; Ceph’s 30 % warns long before anything is wrong.

@@ -44,7 +44,7 @@ export const keyringMount = (secret: string): VolumeMount => ({
   mountPath: '/etc/ceph/keyring-store/',
   readOnly: true,
 });
-const keyringPath = '/etc/ceph/keyring-store/keyring';
+export const keyringPath = '/etc/ceph/keyring-store/keyring';
 
 /** Arguments of every daemon; the mons’ addresses come by environment, for they may change. */
 export function commonArgs(fsid: string, keyring: string | undefined = keyringPath): string[] {
@@ -52,7 +52,6 @@ export function commonArgs(fsid: string, keyring: string | undefined = keyringPa
     `--fsid=${fsid}`,
     ...(keyring === undefined ? [] : [`--keyring=${keyring}`]),
     '--mon-host=$(ROOK_CEPH_MON_HOST)',
-    '--mon-initial-members=$(ROOK_CEPH_MON_INITIAL_MEMBERS)',
   ];
 }
 
@@ -80,7 +79,6 @@ export function daemonEnv(work: ClusterWork, resources: Resources | undefined): 
     ...(bytes(limit) === undefined ? [] : [{ name: 'POD_MEMORY_LIMIT', value: bytes(limit)! }]),
     ...(bytes(request) === undefined ? [] : [{ name: 'POD_MEMORY_REQUEST', value: bytes(request)! }]),
     fromConfig('ROOK_CEPH_MON_HOST', 'mon_host'),
-    fromConfig('ROOK_CEPH_MON_INITIAL_MEMBERS', 'mon_initial_members'),
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { Deployment } from 'kubernetes-types/apps/v1.js';
 import type { PodSpec } from 'kubernetes-types/core/v1.js';
-import { Deployments } from '../../api/core.ts';
+import { Deployments, Secrets } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import { monDefaults } from './daemon-defaults.ts';
 import {
@@ -9,13 +9,17 @@ import {
   daemonDeployment,
   daemonVolumes,
   keyringMount,
+  keyringPath,
   keyringVolume,
   resourcesOf,
 } from './daemon-pod.ts';
 import type { MonPlan, PlannedMon } from './mon-plan.ts';
-import { dataDirOf, type ClusterWork } from './work.ts';
+import { encodeMonMap } from './monmap.ts';
+import { versionInImageName } from './ceph-version.ts';
+import { cephImageOf, dataDirOf, type ClusterWork } from './work.ts';
 
 const keyring = 'rook-ceph-mons-keyring';
+const monmapSecret = 'rook-ceph-mons-monmap';
 
 /** Starts all mons at once: the plan is recorded, so they find each other by address. */
 export async function ensureMons(
@@ -24,10 +28,29 @@ export async function ensureMons(
   fsid: string,
   fewHosts: boolean,
 ): Promise<readonly Stored<Deployment>[]> {
+  await ensureMonMap(work, plan, fsid);
   return await Promise.all(
     plan.mons.map((mon) =>
       work.objects.ensure(Deployments, monDeployment(work, mon, fsid, fewHosts), work.signal),
     ),
+  );
+}
+
+/** The first map, which mons are made from. It is not read again once a mon has a store. */
+async function ensureMonMap(work: ClusterWork, plan: MonPlan, fsid: string): Promise<void> {
+  const release = versionInImageName(cephImageOf(work))?.major ?? 16;
+  const createdMs = Date.parse(work.cluster.metadata.creationTimestamp);
+  const monmap = encodeMonMap(fsid, plan.mons, createdMs, release).toString('base64');
+  await work.objects.ensure(
+    Secrets,
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: monmapSecret, namespace: work.namespace, ownerReferences: [work.owner] },
+      type: 'kubernetes.io/rook',
+      data: { monmap },
+    },
+    work.signal,
   );
 }
 
@@ -43,20 +66,19 @@ export function monDeployment(
 ): Deployment {
   const dataDir = `/var/lib/ceph/mon/ceph-${mon.name}`;
   const resources = resourcesOf(work, 'mon');
-  const args = [
-    ...commonArgs(fsid),
+  const args = (keyringFile: string) => [
+    ...commonArgs(fsid, keyringFile),
     `--id=${mon.name}`,
-    '--setuser=ceph',
-    '--setgroup=ceph',
     `--public-addr=${mon.address}`,
     ...monDefaults(),
   ];
-  const mounts = [keyringMount(keyring), { name: 'ceph-daemon-data', mountPath: dataDir }];
+  const data = { name: 'ceph-daemon-data', mountPath: dataDir };
   const pod: PodSpec = {
     nodeSelector: { 'kubernetes.io/hostname': mon.hostname },
     volumes: [
       ...daemonVolumes,
       keyringVolume(keyring),
+      { name: monmapSecret, secret: { secretName: monmapSecret, defaultMode: 0o400 } },
       {
         name: 'ceph-daemon-data',
         hostPath: { path: `${dataDirOf(work.cluster)}/mon-${mon.name}/data`, type: 'DirectoryOrCreate' },
@@ -66,21 +88,30 @@ export function monDeployment(
       cephContainer(
         work,
         {
-          name: 'chown-container-data-dir',
-          command: ['chown'],
-          // The folder on the host is root’s when it is made.
-          args: ['--recursive', 'ceph:ceph', '/run/ceph', '/var/lib/ceph/crash', dataDir],
-          volumeMounts: mounts,
+          name: 'init-mon-fs',
+          command: ['ceph-mon'],
+          args: [
+            ...args(keyringPath),
+            '--mkfs',
+            '--monmap=/etc/ceph/monmap-store/monmap',
+            ...(fewHosts ? ['--osd-crush-chooseleaf-type=0'] : []),
+          ],
+          volumeMounts: [
+            keyringMount(keyring),
+            { name: monmapSecret, mountPath: '/etc/ceph/monmap-store', readOnly: true },
+            data,
+          ],
         },
         resources,
       ),
       cephContainer(
         work,
         {
-          name: 'init-mon-fs',
-          command: ['ceph-mon'],
-          args: [...args, ...(fewHosts ? ['--osd-crush-chooseleaf-type=0'] : []), '--mkfs'],
-          volumeMounts: mounts,
+          name: 'chown-container-data-dir',
+          command: ['chown'],
+          // mkfs reads keys that only root may; the daemon itself is not root.
+          args: ['--recursive', 'ceph:ceph', '/run/ceph', '/var/lib/ceph/crash', dataDir],
+          volumeMounts: [data],
         },
         resources,
       ),
@@ -92,7 +123,13 @@ export function monDeployment(
           name: 'mon',
           command: ['ceph-mon'],
           // The Service’s address is the mon’s name to the world; the pod can only bind its own.
-          args: [...args, '--foreground', '--public-bind-addr=$(ROOK_POD_IP)'],
+          args: [
+            ...args(`${dataDir}/keyring`),
+            '--setuser=ceph',
+            '--setgroup=ceph',
+            '--foreground',
+            '--public-bind-addr=$(ROOK_POD_IP)',
+          ],
           ports: [
             { name: 'tcp-msgr2', containerPort: 3300, protocol: 'TCP' },
             { name: 'tcp-msgr1', containerPort: 6789, protocol: 'TCP' },
@@ -104,7 +141,7 @@ export function monDeployment(
             periodSeconds: 10,
             failureThreshold: 6,
           },
-          volumeMounts: mounts,
+          volumeMounts: [data],
         },
         resources,
       ),

@@ -1,4 +1,4 @@
-import { createRule } from '../../ceph/crush.ts';
+import { createRule, readRule } from '../../ceph/crush.ts';
 import { isCephError } from '../../ceph/errors.ts';
 import { createPool, enableApplication, readPools, setPool, type Pool } from '../../ceph/pools.ts';
 import type { Ceph } from '../../ceph/seam.ts';
@@ -35,6 +35,30 @@ export async function provesWrite(
   }
 }
 
+/**
+ * Pacific’s mgr makes its pool by itself, with the rule that the mons were made with. Where that keeps
+ * copies apart by host and there are too few hosts, no write could ever go through.
+ */
+async function meetRule(work: ClusterWork, ceph: Ceph, pool: Pool, hosts: number): Promise<void> {
+  if (hosts >= pool.minSize) return;
+  const rule = await readRule(ceph, pool.crushRule, work.signal);
+  if (rule?.failureDomain !== 'host') return;
+  const byOsd = await createRule(
+    ceph,
+    'holdfast_internal_osd',
+    { root: rule.root, failureDomain: 'osd' },
+    work.signal,
+  );
+  await setPool(ceph, pool.name, 'crush_rule', byOsd.name, work.signal);
+}
+
+/** With a single OSD the pool takes writes with one copy; with the second it asks for two again. */
+async function meetMinSize(work: ClusterWork, ceph: Ceph, pool: Pool, osds: number): Promise<void> {
+  const minSize = osds < 2 ? 1 : 2;
+  if (pool.size < 2 || pool.minSize === minSize) return;
+  await setPool(ceph, pool.name, 'min_size', minSize, work.signal);
+}
+
 /** Copies stay on OSDs of their own where there are too few hosts for more. */
 const internalRule = (hosts: number) => (hosts >= 3 ? 'host' : 'osd');
 
@@ -47,6 +71,8 @@ async function internalPool(work: ClusterWork, ceph: Ceph, osds: number, hosts: 
   if (existing) {
     // It was made while there were fewer OSDs; copies are never taken away.
     if (existing.size < size) await setPool(ceph, name, 'size', size, work.signal);
+    await meetRule(work, ceph, existing, hosts);
+    await meetMinSize(work, ceph, existing, osds);
     return existing;
   }
   const failureDomain = internalRule(hosts);

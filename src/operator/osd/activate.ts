@@ -79,7 +79,7 @@ async function findDevice(
 
 /** The files that ceph-osd reads before it opens the device. */
 async function writeDataDir(options: ActivateOptions, device: string, label: BluestoreLabel): Promise<void> {
-  const key = label.meta.get('osd_key');
+  const key = label.meta.get('osd_key')?.trim();
   if (!key) throw new ActivationError(`the label of ${device} holds no key; was it made by ceph-volume lvm?`);
   const { dataDir } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o750 });

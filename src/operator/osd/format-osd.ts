@@ -45,7 +45,7 @@ export const formatOsd: OsdFormatter = async (osd, { signal, timeoutMs }) => {
         '--bluestore-block-wal-create=false',
         '--bluestore-block-db-create=false',
       ],
-      { signal, timeoutMs, input: `${osd.key}\n` },
+      { signal, timeoutMs, input: osd.key },
     );
   } finally {
     await rm(dir, { recursive: true, force: true });
