@@ -88,7 +88,7 @@ export interface KubeClient {
   ): Promise<Stored<T>>;
   /** An absent object is no error: false. */
   delete(resource: Resource, ref: ObjectRef, options: DeleteOptions): Promise<boolean>;
-  /** Raw request for subresources and non-resource paths; the decoded JSON answer. */
+  /** Raw request for subresources and non-resource paths: the decoded JSON, or the text where the answer is plain. */
   request(request: RawRequest, options: CallOptions): Promise<unknown>;
   /**
    * Events from `resourceVersion` on, one HTTP watch: ends when the server ends it, throws KubeError

@@ -82,7 +82,9 @@ export function createTransport(config: KubeConfig, now: () => number): Transpor
       try {
         const answer = await dispatch(calls, call);
         const text = await answer.body.text();
-        return text === '' ? undefined : JSON.parse(text);
+        if (text === '') return undefined;
+        // Logs and health are plain text; all else must be JSON, or it is no answer of the API's.
+        return isPlainText(answer.headers['content-type']) ? text : JSON.parse(text);
       } catch (error) {
         throw translate(error, call);
       }
@@ -101,6 +103,8 @@ export function createTransport(config: KubeConfig, now: () => number): Transpor
     },
   };
 }
+
+const isPlainText = (type: unknown) => typeof type === 'string' && type.startsWith('text/plain');
 
 const connectOptions = (tls: KubeTls) => ({
   timeout: 10_000,

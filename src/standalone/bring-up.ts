@@ -114,9 +114,9 @@ async function waitForApi(
     });
   } catch (error) {
     signal.throwIfAborted();
-    throw new Error(`the API did not answer (${await unitsLine(places)}); holdfast logs server says more`, {
-      cause: last ?? error,
-    });
+    const units = await unitsLine(places);
+    const message = `the API did not answer${units ? ` (${units})` : ''}; holdfast logs server says more`;
+    throw new AggregateError(last === undefined ? [] : [last], message, { cause: last ?? error });
   }
 }
 
