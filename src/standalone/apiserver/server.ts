@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import {
   createServer as createHttpServer,
   type IncomingMessage,
@@ -159,6 +160,8 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const { store, listen, authn, clock = systemClock, random = Math.random, log } = options;
   const { serviceCidr = defaultServiceCidr } = options;
   const stop = new AbortController();
+  // Many calls wait on it at once, each only for a moment.
+  setMaxListeners(0, stop.signal);
   const cache = await startWatchCache({ store, clock, log, signal: stop.signal });
   const kinds = kindTable(builtinKinds());
   serveCustomKinds(cache, kinds, log);

@@ -158,6 +158,36 @@ describe('what', () => {
     expect((await bind('system:public-info-viewer')).code).toBe(201);
   });
 
+  test('an aggregated role holds what labelled roles add to it, and only admins make one', async () => {
+    const clusterRoles = '/apis/rbac.authorization.k8s.io/v1/clusterroles';
+    const gina = await api.issue('gina');
+    await as(api.admin, 'POST', roleBindings, {
+      metadata: { name: 'view' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
+      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'gina' }],
+    });
+    const secrets = '/api/v1/namespaces/default/secrets';
+    expect((await as(gina, 'GET', pods)).code).toBe(200);
+    expect((await as(gina, 'GET', secrets)).code).toBe(403);
+    await as(api.admin, 'POST', clusterRoles, {
+      metadata: { name: 'more', labels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' } },
+      rules: [{ apiGroups: [''], resources: ['secrets'], verbs: ['list'] }],
+    });
+    expect((await as(gina, 'GET', secrets)).code).toBe(200);
+    await as(api.admin, 'POST', clusterRoles, {
+      metadata: { name: 'maker' },
+      rules: [{ apiGroups: ['rbac.authorization.k8s.io'], resources: ['clusterroles'], verbs: ['create'] }],
+    });
+    await as(api.admin, 'POST', clusterRoles.replace('roles', 'rolebindings'), {
+      metadata: { name: 'maker' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'maker' },
+      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'gina' }],
+    });
+    const clusterRoleSelectors = [{ matchLabels: { a: 'b' } }];
+    const role = { metadata: { name: 'sum' }, rules: [], aggregationRule: { clusterRoleSelectors } };
+    expect((await as(gina, 'POST', clusterRoles, role)).code).toBe(403);
+  });
+
   test('acting as someone else needs the right to', async () => {
     const frank = await api.issue('frank');
     const bobs = { 'impersonate-user': 'bob' };

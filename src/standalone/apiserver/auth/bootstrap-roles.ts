@@ -227,6 +227,11 @@ const bindings: readonly (readonly [name: string, role: string, kind: 'User' | '
   ];
 
 const group = 'rbac.authorization.k8s.io';
+// Operators add rules about their own kinds to these, by a label on their ClusterRoles.
+const aggregated = new Set(['admin', 'edit', 'view']);
+const aggregating = (name: string): JsonObject => ({
+  clusterRoleSelectors: [{ matchLabels: { [`${group}/aggregate-to-${name}`]: 'true' } }],
+});
 const labels = { 'kubernetes.io/bootstrapping': 'rbac-defaults' };
 
 /** The roles and bindings that a fresh cluster has: as Kubernetes names them, as narrow as our parts allow. */
@@ -234,7 +239,11 @@ export function bootstrapRoles(): { readonly kind: string; readonly object: Json
   return [
     ...Object.entries(roles).map(([name, rules]) => ({
       kind: 'ClusterRole',
-      object: { metadata: { name, labels }, rules: rules as unknown as JsonObject[] },
+      object: {
+        metadata: { name, labels },
+        rules: rules as unknown as JsonObject[],
+        ...(aggregated.has(name) ? { aggregationRule: aggregating(name) } : {}),
+      },
     })),
     ...bindings.map(([name, role, kind, subject]) => ({
       kind: 'ClusterRoleBinding',

@@ -1,6 +1,7 @@
 import type { ClusterRole, PolicyRule, RoleRef, Subject } from 'kubernetes-types/rbac/v1.js';
 import type { ApiObject } from '../kind.ts';
 import type { KindCache } from '../registry/kind-cache.ts';
+import { selectorMatches } from '../registry/match-selector.ts';
 import type { UserInfo } from '../registry/request.ts';
 import type { WatchCache } from '../registry/watch-cache.ts';
 import { mastersGroup } from './access.ts';
@@ -71,9 +72,22 @@ export function rbac(cache: WatchCache): Rbac {
     return subjects.flatMap((subject) => known.get(subject) ?? []);
   }
 
+  /** An aggregated role holds its own rules and those of the roles it selects by their labels. */
+  function clusterRules(name: string): readonly PolicyRule[] | undefined {
+    const role = clusterRoles.get(name) as unknown as ClusterRole | undefined;
+    const selectors = role?.aggregationRule?.clusterRoleSelectors ?? [];
+    if (!role || selectors.length === 0) return role && (role.rules ?? []);
+    const snapshot = clusterRoles.snapshot();
+    const others = (snapshot?.keys ?? []).filter((key) => key !== name).map((key) => snapshot?.get(key));
+    const selected = others.filter((other) =>
+      selectors.some((selector) => selectorMatches(selector, other?.metadata?.labels ?? {})),
+    );
+    return [role, ...(selected as unknown as ClusterRole[])].flatMap(({ rules }) => rules ?? []);
+  }
+
   function rulesOfRole(ref: Pick<RoleRef, 'kind' | 'name'>, namespace: string | undefined) {
-    const role =
-      ref.kind === 'ClusterRole' ? clusterRoles.get(ref.name) : roles.get(`${namespace ?? ''}/${ref.name}`);
+    if (ref.kind === 'ClusterRole') return clusterRules(ref.name);
+    const role = roles.get(`${namespace ?? ''}/${ref.name}`);
     return role && ((role as unknown as ClusterRole).rules ?? []);
   }
 

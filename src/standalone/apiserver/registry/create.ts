@@ -1,4 +1,4 @@
-import { alreadyExists, ApiError, badRequest, conflict, qualified } from '../status.ts';
+import { alreadyExists, ApiError, badRequest, qualified } from '../status.ts';
 import type { ApiObject, KindInfo } from '../kind.ts';
 import { trackManagedFields } from '../interim/patch/server-side-apply.ts';
 import { runAdmission } from './admit.ts';
@@ -69,14 +69,7 @@ export async function createNamed(
   track: (object: ApiObject) => ApiObject,
 ): Promise<ApiObject | false> {
   const object = shaped(kind, given, options.fieldValidation, caller);
-  const uid = given.metadata?.uid;
   stampNew(object, deps.clock.now(), deps.newUid(), kind.hasGeneration);
-  if (uid)
-    throw conflict(
-      kind,
-      given.metadata?.name ?? '',
-      'uid mismatch: the provided object specified a uid, and no object with it exists',
-    );
   withoutStatus(kind, object);
   const { name = '', namespace } = metaOf(object);
   const afterwards: (() => void)[] = [];

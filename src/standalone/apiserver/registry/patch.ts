@@ -1,5 +1,12 @@
 import { parse as parseYaml } from 'yaml';
-import { ApiError, badRequest, isApiError, unsupportedMediaType, alreadyExists } from '../status.ts';
+import {
+  ApiError,
+  badRequest,
+  conflict,
+  isApiError,
+  unsupportedMediaType,
+  alreadyExists,
+} from '../status.ts';
 import type { ApiObject, Json, KindInfo } from '../kind.ts';
 import { jsonPatch } from '../interim/patch/json-patch.ts';
 import { mergePatch } from '../interim/patch/merge-patch.ts';
@@ -140,7 +147,9 @@ async function applyObject(
       return { object, created: false };
     } catch (error) {
       if (!isApiError(error, 'NotFound') || part !== '') throw error;
-      if (applied.metadata?.uid || applied.metadata?.resourceVersion) throw error;
+      // Who names a uid or a version means an object that is there.
+      if (applied.metadata?.uid || applied.metadata?.resourceVersion)
+        throw conflict(kind, name, 'uid mismatch: the object does not exist');
     }
     const first = apply(undefined);
     const managedFields = first.metadata?.managedFields;
