@@ -21,6 +21,7 @@ import type { Environment, Register } from '../../src/standalone/controllers/env
 import { startTestApi } from './api-server.ts';
 
 export interface Bench {
+  readonly url: string;
   readonly client: KubeClient;
   readonly environment: Environment;
   readonly signal: AbortSignal;
@@ -76,6 +77,7 @@ export async function startBench(registers: readonly Register[], options: BenchO
   const caches = cacheSet({ client, clock: systemClock, log });
 
   return {
+    url: api.url,
     client,
     environment,
     signal,

@@ -8,7 +8,7 @@ import { controllerReference } from '../../kube/owner-reference.ts';
 import { patchDifference } from '../../kube/patch.ts';
 import { claimIndexes, claimObjects } from './claim.ts';
 import type { Environment } from './environment.ts';
-import { canonicalJson, templateHash } from './pod-template.ts';
+import { meaningOf, templateHash } from './pod-template.ts';
 
 export const revisionHashLabel = 'controller-revision-hash';
 
@@ -43,11 +43,9 @@ export async function ensureRevision(
     { signal },
   );
   const data = dataOf(owner.spec?.template);
-  const text = canonicalJson(data);
+  const text = meaningOf(data);
   const highest = Math.max(0, ...all.map((one) => one.revision));
-  const same = all
-    .filter((one) => canonicalJson(one.data) === text)
-    .sort((a, b) => b.revision - a.revision)[0];
+  const same = all.filter((one) => meaningOf(one.data) === text).sort((a, b) => b.revision - a.revision)[0];
   const old = all.filter((one) => one.metadata.uid !== same?.metadata.uid);
   if (same) {
     if (same.revision === highest) return { current: same, old };
@@ -82,7 +80,7 @@ export async function ensureRevision(
     } catch (error) {
       if (!isAlreadyExists(error) || collisions > 10) throw error;
       const present = await client.get(ControllerRevisions, { namespace, name }, { signal });
-      if (present && canonicalJson(present.data) === text) return { current: present, old };
+      if (present && meaningOf(present.data) === text) return { current: present, old };
     }
   }
 }

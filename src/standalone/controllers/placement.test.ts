@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { Stored } from '../../api/resource.ts';
 import { missingResources, podRequests, allocatable } from './node-resources.ts';
 import { byDeletionOrder } from './pod-ranking.ts';
-import { templateHash } from './pod-template.ts';
+import { sameTemplate, templateHash } from './pod-template.ts';
 import { evictionDueMs } from './taint-eviction.ts';
 import { tolerates, untoleratedTaint } from './tolerations.ts';
 
@@ -101,4 +101,15 @@ test('a template’s hash is a label, the same for any order of keys, another fo
   expect(hash).toMatch(/^[a-z0-9]{10}$/);
   expect(templateHash({ b: { d: 3, c: 2 }, a: 1 })).toBe(hash);
   expect(templateHash({ a: 1, b: { c: 2, d: 3 } }, 1)).not.toBe(hash);
+});
+
+test('templates are the same whatever way their emptiness is written', () => {
+  const plain = { metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'c', image: 'x' }] } };
+  const fromGo = {
+    metadata: { labels: { app: 'a', 'pod-template-hash': 'h' }, creationTimestamp: null },
+    spec: { containers: [{ name: 'c', image: 'x', resources: {} }], securityContext: {} },
+  } as unknown as typeof plain;
+  expect(sameTemplate(plain, fromGo, 'pod-template-hash')).toBe(true);
+  const other = { ...plain, spec: { containers: [{ name: 'c', image: 'y' }] } };
+  expect(sameTemplate(plain, other, 'pod-template-hash')).toBe(false);
 });

@@ -38,7 +38,7 @@ const alphabet = 'bcdfghjklmnpqrstvwxz2456789';
 /** A label value that stands for the template's content; `collisions` gives another one. */
 export function templateHash(template: unknown, collisions = 0): string {
   const digest = createHash('sha256')
-    .update(`${collisions} ${canonicalJson(template)}`)
+    .update(`${collisions} ${meaningOf(template)}`)
     .digest();
   return [...digest.subarray(0, 10)].map((byte) => alphabet[byte % alphabet.length]).join('');
 }
@@ -55,7 +55,28 @@ export const sameTemplate = (
   a: PodTemplateSpec | undefined,
   b: PodTemplateSpec | undefined,
   label: string,
-): boolean => canonicalJson(withoutLabel(a, label)) === canonicalJson(withoutLabel(b, label));
+): boolean => meaningOf(withoutLabel(a, label)) === meaningOf(withoutLabel(b, label));
+
+/**
+ * A text that is the same for templates that mean the same: clients written in Go send `resources: {}` and
+ * `creationTimestamp: null` where others send nothing, and a rollback by kubectl is such a round trip.
+ */
+export const meaningOf = (value: unknown): string => canonicalJson(withoutEmpty(value));
+
+function withoutEmpty(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutEmpty);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value)
+    .map(([key, inner]) => [key, withoutEmpty(inner)] as const)
+    .filter(([, inner]) => !isEmpty(inner));
+  return Object.fromEntries(entries);
+}
+
+const isEmpty = (value: unknown): boolean =>
+  value === null ||
+  value === undefined ||
+  value === '' ||
+  (typeof value === 'object' && Object.keys(value).length === 0);
 
 /** `3` or `25%` of a total; percentages round up or down as the field wants it. */
 export function scaledValue(
