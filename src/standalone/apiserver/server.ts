@@ -134,12 +134,12 @@ function httpServers(options: ApiServerOptions, handlers: HandlerDeps): Server[]
   const upgrade = nodeProxy && upgradeHandler(handlers, nodeProxy);
   return listen.map(() => {
     const listener = (req: IncomingMessage, res: ServerResponse) => void handle(req, res);
+    // A client that vanished without a word is found by its silence on the wire.
+    const alive = { keepAlive: true, keepAliveInitialDelay: 30_000 };
+    const clients = authn ? { ca: authn.clientCa, requestCert: true, rejectUnauthorized: false } : {};
     const server = tls
-      ? createHttpsServer(
-          { ...tls, ...(authn ? { ca: authn.clientCa, requestCert: true, rejectUnauthorized: false } : {}) },
-          listener,
-        )
-      : createHttpServer(listener);
+      ? createHttpsServer({ ...alive, ...tls, ...clients }, listener)
+      : createHttpServer(alive, listener);
     if (upgrade) server.on('upgrade', (req, socket, head) => void upgrade(req, socket, head));
     // Watches stay open for an hour; requests have a limit of their own.
     server.requestTimeout = 0;

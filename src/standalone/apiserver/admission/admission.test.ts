@@ -211,5 +211,5 @@ describe('pods', () => {
 });
 
 test.each(['10.96.0.0/31', '10.96.0/16', 'fd00::/108', '300.1.1.0/24'])('the range %s is refused', (cidr) => {
-  expect(() => serviceRange(cidr)).toThrow();
+  expect(() => serviceRange(cidr)).toThrow(`service range ${cidr}`);
 });

@@ -240,7 +240,7 @@ describe('ServiceAccount tokens', () => {
       spec: { containers: [{ name: 'c', image: 'i' }] },
     });
     expect(made.body['spec']).toMatchObject({ serviceAccountName: 'default' });
-    const container = (made.body['spec']?.['containers'] as unknown as Loose[])[0];
+    const container = ((made.body['spec']?.['containers'] ?? []) as unknown as Loose[])[0];
     expect(container?.['volumeMounts']).toMatchObject([
       { mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
     ]);

@@ -3,7 +3,14 @@ import type { Logger } from '../../../lib/log.ts';
 import type { Access } from '../auth/access.ts';
 import type { KindInfo } from '../kind.ts';
 import type { RegistryDeps } from '../registry/request.ts';
-import { ApiError, internalError, isApiError, notFound, pageNotFound, tooManyRequests } from '../status.ts';
+import {
+  internalError,
+  isApiError,
+  notFound,
+  pageNotFound,
+  tooManyRequests,
+  type ApiError,
+} from '../status.ts';
 import { callerOf, requestSignal, requestTimeoutMs } from './caller.ts';
 import type { Answer, Exchange } from './exchange.ts';
 import { handleResource } from './resource.ts';

@@ -69,7 +69,7 @@ export function specChanged(kind: KindInfo, next: ApiObject, live: ApiObject): b
 
 function withoutTimes(object: ApiObject): JsonObject {
   const { managedFields, ...metadata } = object.metadata ?? {};
-  const fields = (managedFields ?? []).map(({ time: _, ...entry }) => entry);
+  const fields = (managedFields ?? []).map((entry) => ({ ...entry, time: undefined }));
   return {
     ...(object as JsonObject),
     metadata: { ...metadata, managedFields: fields } as unknown as JsonObject,

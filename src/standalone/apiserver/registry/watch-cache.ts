@@ -1,6 +1,6 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
-import { isStoreError, type Store, type StoreBatch, type StoreEntry } from '../store/store.ts';
+import type { Store, StoreBatch, StoreEntry } from '../store/store.ts';
 import { kindCache, type KindCache, type WritableKindCache } from './kind-cache.ts';
 import { waitFor, type Subscribe } from './wait.ts';
 import { decode, fullKey, root, splitKey, type StorageName } from './storage-form.ts';
@@ -28,6 +28,12 @@ export interface WatchCache {
 
 const pageSize = 500;
 const freshTimeoutMs = 10_000;
+const readAgainMs = 1_000;
+
+interface Everything {
+  readonly entries: readonly StoreEntry[];
+  readonly revision: number;
+}
 
 export interface WatchCacheDeps {
   readonly store: Store;
@@ -36,7 +42,7 @@ export interface WatchCacheDeps {
   readonly signal: AbortSignal;
 }
 
-async function readAll(store: Store, signal: AbortSignal) {
+async function readAll(store: Store, signal: AbortSignal): Promise<Everything> {
   const entries: StoreEntry[] = [];
   let after: string | undefined;
   let revision: number | undefined;
@@ -49,13 +55,9 @@ async function readAll(store: Store, signal: AbortSignal) {
   }
 }
 
-/** Loads the store and follows it. */
-export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache> {
-  const { store, clock, log, signal } = deps;
+/** All kinds' objects, changed by what comes from the store. */
+function contents(log: Logger) {
   const caches = new Map<StorageName, WritableKindCache>();
-  const waiters = new Set<() => void>();
-  let revision = 0;
-  let floor = 0;
   let loadedAt = 0;
 
   function cacheOf(storage: StorageName): WritableKindCache {
@@ -77,51 +79,74 @@ export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache>
     }
   }
 
+  return {
+    caches,
+    cacheOf,
+    load({ entries, revision }: Everything) {
+      loadedAt = revision;
+      for (const entry of entries) put(entry, 'load');
+    },
+    apply({ events }: StoreBatch) {
+      for (const event of events) {
+        const at = splitKey(event.key);
+        if (event.type === 'put') put(event, 'event');
+        else if (at) cacheOf(at.storage).remove(at.local, event.revision);
+      }
+    },
+    /** Catches up over a gap that the watch cannot fill: what differs becomes events. */
+    replace({ entries, revision }: Everything) {
+      const present = new Set(entries.map(({ key }) => key));
+      const changed = entries.filter((entry) => {
+        const at = splitKey(entry.key);
+        const known = at && caches.get(at.storage)?.get(at.local);
+        return known?.metadata?.resourceVersion !== String(entry.revision);
+      });
+      for (const entry of changed.toSorted((a, b) => a.revision - b.revision)) put(entry, 'event');
+      for (const [storage, cache] of caches)
+        for (const local of cache.snapshot()?.keys ?? [])
+          if (!present.has(fullKey(storage, local))) cache.remove(local, revision);
+    },
+  };
+}
+
+/** Loads the store and follows it. */
+export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache> {
+  const { store, clock, log, signal } = deps;
+  const all = contents(log);
+  const waiters = new Set<() => void>();
+  let revision = 0;
+  let floor = 0;
+
   function advance(to: number): void {
     revision = Math.max(revision, to);
-    for (const cache of caches.values()) cache.flush();
+    for (const cache of all.caches.values()) cache.flush();
     for (const wake of waiters) wake();
   }
 
-  function apply(batch: StoreBatch): void {
-    for (const event of batch.events) {
-      const at = splitKey(event.key);
-      if (event.type === 'put') put(event, 'event');
-      else if (at) cacheOf(at.storage).remove(at.local, event.revision);
-    }
-    advance(batch.revision);
-  }
-
-  /** Catches up over a gap that the watch cannot fill: what differs becomes events. */
-  async function reload(): Promise<void> {
-    const all = await readAll(store, signal);
-    const present = new Set(all.entries.map(({ key }) => key));
-    const changed = all.entries.filter((entry) => {
-      const at = splitKey(entry.key);
-      const known = at && caches.get(at.storage)?.get(at.local);
-      return known?.metadata?.resourceVersion !== String(entry.revision);
-    });
-    for (const entry of changed.sort((a, b) => a.revision - b.revision)) put(entry, 'event');
-    for (const [storage, cache] of caches)
-      for (const local of cache.snapshot()?.keys ?? [])
-        if (!present.has(fullKey(storage, local))) cache.remove(local, all.revision);
-    advance(all.revision);
-  }
-
   async function follow(): Promise<void> {
-    for (;;) {
+    while (!signal.aborted) {
       try {
-        for await (const batch of store.watch(root, revision, signal)) apply(batch);
+        for await (const batch of store.watch(root, revision, signal)) {
+          all.apply(batch);
+          advance(batch.revision);
+        }
       } catch (err) {
         if (signal.aborted) return;
         log.warn({ err }, 'the watch of the store ended; reading everything again');
-        await reload().catch(async (cause: unknown) => {
-          if (signal.aborted) return;
-          log.error({ err: cause }, 'the store cannot be read');
-          await clock.sleep(isStoreError(cause) ? 500 : 2_000, signal).catch(() => undefined);
-        });
+        await readAgain();
       }
+    }
+  }
+
+  async function readAgain(): Promise<void> {
+    try {
+      const everything = await readAll(store, signal);
+      all.replace(everything);
+      advance(everything.revision);
+    } catch (err) {
       if (signal.aborted) return;
+      log.error({ err }, 'the store cannot be read');
+      await clock.sleep(readAgainMs, signal).catch(() => undefined);
     }
   }
 
@@ -133,15 +158,14 @@ export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache>
     waitFor(clock, onAdvance, () => revision >= target, timeoutMs, caller);
 
   const first = await readAll(store, signal);
-  loadedAt = first.revision;
-  for (const entry of first.entries) put(entry, 'load');
+  all.load(first);
   advance(first.revision);
   return {
-    of: cacheOf,
+    of: all.cacheOf,
     get revision() {
       return revision;
     },
-    storages: () => [...caches.keys()],
+    storages: () => [...all.caches.keys()],
     committed(at) {
       floor = Math.max(floor, at);
     },

@@ -68,7 +68,7 @@ describe('create', () => {
     const refused = await call('POST', maps, map('Not_Good', {}, { labels: { ok: 'a b' } }));
     expect(refused.code).toBe(422);
     expect(refused.body['reason']).toBe('Invalid');
-    const fields = (refused.body['details']?.['causes'] as unknown as { field: string }[]).map(
+    const fields = ((refused.body['details']?.['causes'] ?? []) as unknown as { field: string }[]).map(
       (c) => c.field,
     );
     expect(fields).toEqual(expect.arrayContaining(['metadata.name', 'metadata.labels']));
