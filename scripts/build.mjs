@@ -33,7 +33,7 @@ await rm(modules, { recursive: true, force: true });
 const installed = join(root, 'node_modules');
 await cp(join(installed, 'koffi'), join(modules, 'koffi'), {
   recursive: true,
-  filter: (path) => !/\/koffi\/(src|vendor|doc|build)(\/|$)/.test(path),
+  filter: (path) => !/\/koffi\/(vendor|doc|lib)(\/|$)|\/koffi\/src\/koffi\/src(\/|$)|CMakeLists/.test(path),
 });
 const native = `@koromix/koffi-${process.platform}-${process.arch}`;
 await cp(join(installed, native), join(modules, native), { recursive: true });

@@ -267,6 +267,47 @@ program
     }),
   );
 
+const osd = program.command('osd', hidden).description('steps that run in the pods of OSDs');
+
+osd
+  .command('copy')
+  .requiredOption('--to <dir>')
+  .action(({ to }: { to: string }) =>
+    role('osd-copy', async () => {
+      const { runOsdCopy } = await import('./operator/osd/copy.ts');
+      await runOsdCopy({ from: dist, to });
+    }),
+  );
+
+osd
+  .command('prepare')
+  .requiredOption('--config <file>')
+  .action(({ config }: { config: string }) =>
+    role('osd-prepare', async (log) => {
+      const { runOsdPrepare } = await import('./operator/osd/prepare.ts');
+      const { hostDiskScan } = await import('./host/disks.ts');
+      const { hostFilesystems } = await import('./host/filesystems.ts');
+      const { hostTools } = await import('./host/tools.ts');
+      const { client } = await kubeClientFor('rook-ceph-osd-prepare');
+      const scan = hostDiskScan({ filesystems: hostFilesystems(hostTools()) });
+      await runOsdPrepare({ configFile: config }, { ...deps(log), client, scan });
+      await client.close();
+    }),
+  );
+
+osd
+  .command('activate')
+  .requiredOption('--osd-uuid <uuid>')
+  .requiredOption('--osd-id <n>')
+  .requiredOption('--fsid <fsid>')
+  .requiredOption('--data-dir <dir>')
+  .action((options: { osdUuid: string; osdId: string; fsid: string; dataDir: string }) =>
+    role('osd-activate', async (log) => {
+      const { runOsdActivate } = await import('./operator/osd/activate.ts');
+      await runOsdActivate({ ...options, osdId: Number(options.osdId) }, deps(log));
+    }),
+  );
+
 // ---- run ----
 
 /** Ends with one line for what a person can mend, with a stack for what is our mistake. */

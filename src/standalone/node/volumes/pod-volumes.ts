@@ -9,6 +9,7 @@ import { publishedFor } from '../csi/volume-data.ts';
 import { writePayload } from './atomic-files.ts';
 import { prepareHostPath } from './host-path.ts';
 import { isMountPoint, mountFilesystem, mountPointsWithin, unmountPath } from './mount-table.ts';
+import { makeNestedMounts } from './nested-mounts.ts';
 import { applyFsGroup } from './ownership.ts';
 import { isProjection, volumePayload, type PayloadSources } from './projected-payload.ts';
 import { ignoreMissing, removeTree } from './safe-remove.ts';
@@ -109,7 +110,12 @@ export function podVolumes(deps: PodVolumesDeps): PodVolumes {
           throw new VolumeSetupError(volume.name, error);
         }
       });
-      return new Map(ready);
+      const found = new Map(ready);
+      const ownFolders = new Set(
+        volumes.filter((one) => isProjection(one) || one.emptyDir).map((one) => one.name),
+      );
+      await makeNestedMounts(pod, (name) => (ownFolders.has(name) ? found.get(name)?.hostPath : undefined));
+      return found;
     },
     async refresh(pod, signal) {
       const uid = pod.metadata?.uid ?? '';
