@@ -52,7 +52,7 @@ export interface BenchOptions {
   readonly kubelet?: boolean;
 }
 
-const limitMs = 8_000;
+const limitMs = 40_000;
 
 /** The real API server with some of the controllers, and nodes that only pretend to run pods. */
 export async function startBench(registers: readonly Register[], options: BenchOptions = {}): Promise<Bench> {

@@ -1,12 +1,15 @@
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Deployment } from 'kubernetes-types/apps/v1.js';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { startTestApi } from '../../../test/support/api-server.ts';
 import { Deployments, Nodes, Pods, ReplicaSets } from '../../api/core.ts';
 import { createKubeClient } from '../../kube/undici-client.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { runControllers } from './controllers.ts';
+
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -1,6 +1,6 @@
 import type { StatefulSet } from 'kubernetes-types/apps/v1.js';
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { addNode, beat, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import {
   ClusterRoles,
@@ -25,6 +25,9 @@ import { disruptionController } from './disruption-controller.ts';
 import { eventExpiry } from './event-expiry.ts';
 import { isReady } from './pod-state.ts';
 import { statefulSetController } from './stateful-set-controller.ts';
+
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: Bench | undefined;
 afterEach(async () => {
@@ -89,7 +92,7 @@ test('all together: a namespace with a workload behind a Service comes, survives
   await client.delete(Namespaces, { name: 'x' }, { signal: running.signal });
   await running.until(Namespaces, (list) => !list.some((one) => one.metadata.name === 'x'));
   await end();
-}, 30_000);
+});
 
 test('a Job that is over is collected with its pods', async () => {
   const running = (bench = await startBench(controllerTable));
@@ -111,7 +114,7 @@ test('a Job that is over is collected with its pods', async () => {
   );
   await running.until(Jobs, (jobs) => jobs.length === 0);
   await running.until(Pods, (pods) => pods.length === 0);
-}, 30_000);
+});
 
 const statefulSet = (replicas: number): StatefulSet => ({
   metadata: { name: 'db', namespace: 'default' },

@@ -9,7 +9,9 @@ import { daemonSetController } from './daemon-set-controller.ts';
 import { deploymentController } from './deployment-controller.ts';
 import { disruptionController } from './disruption-controller.ts';
 import { endpointsController } from './endpoints-controller.ts';
+import { endpointsMirrorController } from './endpoints-mirror.ts';
 import type { Environment, Register } from './environment.ts';
+import { ephemeralVolumeController } from './ephemeral-volumes.ts';
 import { eventExpiry } from './event-expiry.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import { jobController } from './job-controller.ts';
@@ -35,6 +37,8 @@ export const controllerTable: readonly Register[] = [
   (manager, environment) => manager.add(jobController(environment)),
   (manager, environment) => manager.add(schedulerController(environment)),
   (manager, environment) => manager.add(endpointsController(environment)),
+  (manager, environment) => manager.add(endpointsMirrorController(environment)),
+  (manager, environment) => manager.add(ephemeralVolumeController(environment)),
   (manager, environment) => manager.add(nodeLifecycleController(environment)),
   (manager, environment) => manager.add(taintEvictionController(environment)),
   (manager, environment) => manager.addTask(podCollector(environment)),

@@ -1,7 +1,7 @@
 import type { DaemonSet } from 'kubernetes-types/apps/v1.js';
 import type { Job } from 'kubernetes-types/batch/v1.js';
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import { ControllerRevisions, DaemonSets, Jobs, Nodes, Pods } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
@@ -10,6 +10,9 @@ import { daemonSetController } from './daemon-set-controller.ts';
 import { jobController } from './job-controller.ts';
 import { isActive, isReady } from './pod-state.ts';
 import { schedulerController } from './scheduler.ts';
+
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: Bench | undefined;
 afterEach(async () => {

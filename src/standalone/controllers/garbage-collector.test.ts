@@ -1,8 +1,11 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import { ConfigMaps, CustomResourceDefinitions, Secrets } from '../../api/core.ts';
 import { resource, type KubeObject, type Stored } from '../../api/resource.ts';
 import { garbageCollector } from './garbage-collector.ts';
+
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: Bench | undefined;
 afterEach(async () => {

@@ -1,11 +1,14 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { addNode, beat, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import { Nodes, Pods } from '../../api/core.ts';
 import { virtualClock, type VirtualClock } from '../../lib/clock.ts';
 import { nodeLifecycleController } from './node-lifecycle.ts';
 import { podCollector } from './pod-collector.ts';
 import { taintEvictionController } from './taint-eviction.ts';
+
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: Bench | undefined;
 afterEach(async () => {

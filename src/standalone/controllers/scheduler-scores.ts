@@ -3,6 +3,7 @@ import { controllerOf } from '../../kube/owner-reference.ts';
 import { termMatches } from './node-affinity.ts';
 import { allocatable, podRequests, sumRequests } from './node-resources.ts';
 import { termTakes, type NodeView } from './scheduler-filters.ts';
+import { spreadPenalty } from './scheduler-topology.ts';
 import { untoleratedTaint } from './tolerations.ts';
 
 /**
@@ -32,7 +33,7 @@ function wishes(pod: Pod, view: NodeView, views: readonly NodeView[]): number {
     score += weight * near.flatMap((one) => one.pods).filter((other) => termTakes(term, pod, other)).length;
   }
   if (untoleratedTaint(view.node.spec?.taints, pod.spec?.tolerations, ['PreferNoSchedule'])) score -= 100;
-  return score;
+  return score - spreadPenalty(pod, view, views);
 }
 
 /** Pods of the same controller that are on the node. */

@@ -1,5 +1,5 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import {
   Events,
@@ -9,7 +9,11 @@ import {
   Pods,
   StorageClasses,
 } from '../../api/core.ts';
+import { ephemeralVolumeController } from './ephemeral-volumes.ts';
 import { schedulerController } from './scheduler.ts';
+
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: Bench | undefined;
 afterEach(async () => {
@@ -200,4 +204,54 @@ test('WaitForFirstConsumer gives the claim its node first and binds the pod when
     { metadata: { annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } }, spec: { volumeName: 'v' } },
   );
   expect(await placed('a', running)).toBe('n1');
+});
+
+test('a spread constraint keeps zones level', async () => {
+  const running = await start();
+  for (const [name, zone] of [
+    ['n1', 'a'],
+    ['n2', 'a'],
+    ['n3', 'b'],
+  ] as const) {
+    await addNode(running, name, { labels: { zone } });
+  }
+  const topologySpreadConstraints = [
+    {
+      maxSkew: 1,
+      topologyKey: 'zone',
+      whenUnsatisfiable: 'DoNotSchedule',
+      labelSelector: { matchLabels: { app: 'mon' } },
+    },
+  ];
+  for (let count = 0; count < 4; count++) {
+    await running.create(Pods, pod(`m${count}`, { topologySpreadConstraints }, { app: 'mon' }));
+    await placed(`m${count}`, running);
+  }
+  const nodes = (await running.all(Pods)).map((one) => one.spec?.nodeName);
+  expect(nodes.filter((node) => node === 'n3')).toHaveLength(2);
+  await running.merge(Nodes, { name: 'n3' }, { spec: { unschedulable: true } });
+  await running.create(Pods, pod('m4', { topologySpreadConstraints }, { app: 'mon' }));
+  await placed('m4', running);
+  await running.create(Pods, pod('m5', { topologySpreadConstraints }, { app: 'mon' }));
+  await refusal('m5', running, "2 node(s) didn't match pod topology spread constraints");
+});
+
+test('an ephemeral volume’s claim is made for its pod, and the pod waits for it', async () => {
+  const running = (bench = await startBench([
+    (manager, environment) => manager.add(schedulerController(environment)),
+    (manager, environment) => manager.add(ephemeralVolumeController(environment)),
+  ]));
+  await addNode(running, 'n1');
+  const { spec } = claim('fast');
+  const volumes = [{ name: 'tmp', ephemeral: { volumeClaimTemplate: { spec } } }];
+  const made = await running.create(Pods, pod('a', { volumes }));
+  const own = await running.until(PersistentVolumeClaims, (claims) =>
+    claims.find((one) => one.metadata.name === 'a-tmp'),
+  );
+  expect(own.metadata.ownerReferences?.[0]).toMatchObject({
+    kind: 'Pod',
+    uid: made.metadata.uid,
+    controller: true,
+  });
+  await refusal('a', running, 'pod has unbound immediate PersistentVolumeClaims');
 });

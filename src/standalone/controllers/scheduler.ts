@@ -13,6 +13,7 @@ import type { Environment } from './environment.ts';
 import { isTerminal } from './pod-state.ts';
 import { affinityReasons, reasonAgainst, type NodeView } from './scheduler-filters.ts';
 import { scoreOf } from './scheduler-scores.ts';
+import { spreadReasons } from './scheduler-topology.ts';
 import { chooseVolumes, volumeReasonAgainst, volumesOfPod, type PodVolumes } from './scheduler-volumes.ts';
 
 const component = 'default-scheduler';
@@ -156,11 +157,13 @@ function decide({ caches, random }: Environment, assumed: AssumedPods, pod: Stor
     return { kind: 'none', message: `0/${total} nodes are available: ${volumes.message}.` };
   }
   const byAffinity = affinityReasons(pod, views);
+  const bySpread = spreadReasons(pod, views);
   const reasons = new Map<string, number>();
   const fitting = views.filter((view) => {
     const reason =
       reasonAgainst(pod, view) ??
       byAffinity.get(view.node.metadata.name) ??
+      bySpread.get(view.node.metadata.name) ??
       volumeReasonAgainst(volumes, view.node, caches);
     if (reason !== undefined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     return reason === undefined;

@@ -1,7 +1,7 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
 import type { EndpointSlice } from 'kubernetes-types/discovery/v1.js';
 import type { Stored } from '../../api/resource.ts';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import {
   ConfigMaps,
@@ -13,8 +13,12 @@ import {
   Services,
 } from '../../api/core.ts';
 import { endpointsController } from './endpoints-controller.ts';
+import { endpointsMirrorController } from './endpoints-mirror.ts';
 import { namespaceController } from './namespace-controller.ts';
 import { namespaceDefaultsController } from './namespace-defaults.ts';
+
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: Bench | undefined;
 afterEach(async () => {
@@ -109,6 +113,34 @@ test('publishNotReadyAddresses counts pods before they are ready, and a headless
     conditions: { ready: true, serving: false },
   });
   expect(slice?.metadata.labels).toHaveProperty(['service.kubernetes.io/headless']);
+});
+
+test('endpoints written by hand for a Service without a selector are shown as slices', async () => {
+  const running = (bench = await startBench([
+    (manager, environment) => manager.add(endpointsController(environment)),
+    (manager, environment) => manager.add(endpointsMirrorController(environment)),
+  ]));
+  const { selector: _none, ...spec } = web.spec;
+  await running.create(Services, { ...web, spec });
+  const ports = [{ name: 'http', port: 9 }];
+  const subsets = [{ addresses: [{ ip: '192.0.2.1' }, { ip: '2001:db8::1' }], ports }];
+  await running.create(Endpoints, { metadata: { name: 'web', namespace: 'default' }, subsets });
+  const both = await slicesOf(running, (slices) => slices.length === 2 && slices);
+  expect(
+    both.map((one) => [one.addressType, one.endpoints[0]?.addresses[0], one.ports?.[0]?.port]).sort(),
+  ).toEqual([
+    ['IPv4', '192.0.2.1', 9],
+    ['IPv6', '2001:db8::1', 9],
+  ]);
+  await running.merge(
+    Endpoints,
+    { namespace: 'default', name: 'web' },
+    { subsets: [{ addresses: [{ ip: '192.0.2.2' }], ports }] },
+  );
+  await slicesOf(
+    running,
+    (slices) => slices.length === 1 && slices[0]?.endpoints[0]?.addresses[0] === '192.0.2.2',
+  );
 });
 
 const startNamespaces = async () =>
