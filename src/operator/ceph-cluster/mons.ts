@@ -1,5 +1,6 @@
 import type { Deployment } from 'kubernetes-types/apps/v1.js';
-import type { PodSpec } from 'kubernetes-types/core/v1.js';
+import type { Container, PodSpec, VolumeMount } from 'kubernetes-types/core/v1.js';
+import type { Resources } from '../../api/ceph/pod-parts.ts';
 import { Deployments, Secrets } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import { monDefaults } from './daemon-defaults.ts';
@@ -73,6 +74,7 @@ export function monDeployment(
     ...monDefaults(),
   ];
   const data = { name: 'ceph-daemon-data', mountPath: dataDir };
+  const parts = { args, data, resources };
   const pod: PodSpec = {
     nodeSelector: { 'kubernetes.io/hostname': mon.hostname },
     volumes: [
@@ -84,38 +86,7 @@ export function monDeployment(
         hostPath: { path: `${dataDirOf(work.cluster)}/mon-${mon.name}/data`, type: 'DirectoryOrCreate' },
       },
     ],
-    initContainers: [
-      cephContainer(
-        work,
-        {
-          name: 'init-mon-fs',
-          command: ['ceph-mon'],
-          args: [
-            ...args(keyringPath),
-            '--mkfs',
-            '--monmap=/etc/ceph/monmap-store/monmap',
-            ...(fewHosts ? ['--osd-crush-chooseleaf-type=0'] : []),
-          ],
-          volumeMounts: [
-            keyringMount(keyring),
-            { name: monmapSecret, mountPath: '/etc/ceph/monmap-store', readOnly: true },
-            data,
-          ],
-        },
-        resources,
-      ),
-      cephContainer(
-        work,
-        {
-          name: 'chown-container-data-dir',
-          command: ['chown'],
-          // mkfs reads keys that only root may; the daemon itself is not root.
-          args: ['--recursive', 'ceph:ceph', '/run/ceph', '/var/lib/ceph/crash', dataDir],
-          volumeMounts: [data],
-        },
-        resources,
-      ),
-    ],
+    initContainers: makeStore(work, parts, fewHosts),
     containers: [
       cephContainer(
         work,
@@ -148,4 +119,46 @@ export function monDeployment(
     ],
   };
   return daemonDeployment(work, { type: 'mon', id: mon.name, serviceAccount: 'rook-ceph-default' }, pod);
+}
+
+interface MonParts {
+  readonly args: (keyringFile: string) => string[];
+  readonly data: VolumeMount;
+  readonly resources: Resources | undefined;
+}
+
+/** Makes the store, which does nothing where there is one, and gives it to the daemon’s user. */
+function makeStore(work: ClusterWork, { args, data, resources }: MonParts, fewHosts: boolean): Container[] {
+  return [
+    cephContainer(
+      work,
+      {
+        name: 'init-mon-fs',
+        command: ['ceph-mon'],
+        args: [
+          ...args(keyringPath),
+          '--mkfs',
+          '--monmap=/etc/ceph/monmap-store/monmap',
+          ...(fewHosts ? ['--osd-crush-chooseleaf-type=0'] : []),
+        ],
+        volumeMounts: [
+          keyringMount(keyring),
+          { name: monmapSecret, mountPath: '/etc/ceph/monmap-store', readOnly: true },
+          data,
+        ],
+      },
+      resources,
+    ),
+    cephContainer(
+      work,
+      {
+        name: 'chown-container-data-dir',
+        command: ['chown'],
+        // mkfs reads keys that only root may; the daemon itself is not root.
+        args: ['--recursive', 'ceph:ceph', '/run/ceph', '/var/lib/ceph/crash', data.mountPath],
+        volumeMounts: [data],
+      },
+      resources,
+    ),
+  ];
 }

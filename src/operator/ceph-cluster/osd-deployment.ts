@@ -79,14 +79,17 @@ export function osdDeployment(work: ClusterWork, osd: RunnableOsd, fsid: string)
         ),
       ],
     },
-    {
-      'failure-domain': osd.hostname,
-      portable: 'false',
-      'osd-store': 'bluestore',
-      'topology-location-host': crushHostName(osd.hostname),
-      'topology-location-root': 'default',
-      'ceph.rook.io/osd-uuid': osd.uuid,
-      ...(osd.deviceClass && { 'device-class': osd.deviceClass }),
-    },
+    osdLabels(osd),
   );
 }
+
+/** Where the OSD is, as Rook’s labels say it. */
+const osdLabels = (osd: RunnableOsd): Record<string, string> => ({
+  'failure-domain': osd.hostname,
+  portable: 'false',
+  'osd-store': 'bluestore',
+  'topology-location-host': crushHostName(osd.hostname),
+  'topology-location-root': 'default',
+  'ceph.rook.io/osd-uuid': osd.uuid,
+  ...(osd.deviceClass && { 'device-class': osd.deviceClass }),
+});

@@ -3,8 +3,6 @@ import type { DiskVerdictStatus, NodeStorageStatus } from '../../api/ceph/cluste
 import { ConfigMaps, Deployments } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import type { Ceph } from '../../ceph/seam.ts';
-import { isCephError } from '../../ceph/errors.ts';
-import { setDeviceClass } from '../../ceph/crush.ts';
 import { readOsdMap, registerOsd, type Osd } from '../../ceph/osd.ts';
 import {
   readAssignments,
@@ -16,6 +14,7 @@ import {
 } from '../osd/report.ts';
 import type { ClusterIdentity } from './identity.ts';
 import { osdDeployment } from './osd-deployment.ts';
+import { settleOsd } from './osd-register.ts';
 import { dropHandedOutKeys, ensurePrepareJob, handedOutKeys, runOf } from './osd-prepare-job.ts';
 import type { StorageNode } from './storage-nodes.ts';
 import type { ClusterWork } from './work.ts';
@@ -148,26 +147,35 @@ async function advance(
   const assignments = await assign(work, look, numberFor);
   const osds: number[] = [];
   const devices: DiskVerdictStatus[] = [];
-  let unregistered = false;
-  for (const disk of (report ?? look.earlier)?.disks ?? []) {
-    const id = disk.osdId ?? (disk.osdUuid === undefined ? undefined : assignments[disk.osdUuid]);
-    const problem =
+  let unfinished = false;
+  const disks = (report ?? look.earlier)?.disks ?? [];
+  const numbered = disks.map((disk) => ({
+    disk,
+    id: disk.osdId ?? (disk.osdUuid === undefined ? undefined : assignments[disk.osdUuid]),
+  }));
+  // Ceph is told of an OSD while it is still being made, so that it can start at once.
+  const problems = await Promise.all(
+    numbered.map(async ({ disk, id }) =>
       ceph && known && disk.osdUuid !== undefined && id !== undefined
-        ? await register(work, look, ceph, known, { ...disk, osdUuid: disk.osdUuid }, id)
-        : undefined;
+        ? await settleOsd(work, node.hostname, ceph, known, { ...disk, osdUuid: disk.osdUuid }, id)
+        : undefined,
+    ),
+  );
+  for (const [index, { disk, id }] of numbered.entries()) {
+    const problem = problems[index];
     const registered = ceph !== undefined && problem === undefined;
     if (disk.verdict === 'InUse' && disk.osdUuid !== undefined && id !== undefined && registered) {
       const osd = { id, uuid: disk.osdUuid, hostname: node.hostname, deviceClass: disk.deviceClass };
       await work.objects.ensure(Deployments, osdDeployment(work, osd, identity.fsid), work.signal);
       osds.push(id);
-    } else if (disk.osdUuid !== undefined && problem === undefined) unregistered = true;
+    } else if (disk.osdUuid !== undefined && problem === undefined) unfinished = true;
     devices.push(verdictOf(disk, id, problem, known));
   }
   const finished =
     report?.phase === 'Completed' || report?.phase === 'Failed' || look.jobFailed || !node.usable;
   const late = look.startedMs !== undefined && work.clock.now() - look.startedMs > nodeLimitMs;
   // The keys have done their work: what is prepared has them in its label, and Ceph in its database.
-  if (report?.phase === 'Completed' && !unregistered && ceph) await dropHandedOutKeys(work, node.hostname);
+  if (report?.phase === 'Completed' && !unfinished && ceph) await dropHandedOutKeys(work, node.hostname);
   return {
     status: { node: node.hostname, ...phaseOf(look, late), devices },
     preparing: !finished && !late,
@@ -198,31 +206,6 @@ async function assign(work: ClusterWork, look: NodeLook, numberFor: NumberSource
     { signal: work.signal },
   );
   return assignments;
-}
-
-/** Tells Ceph of an OSD that got its number from us; what is wrong, or undefined where it is known now. */
-async function register(
-  work: ClusterWork,
-  look: NodeLook,
-  ceph: Ceph,
-  known: readonly Osd[],
-  disk: DiskReport & { readonly osdUuid: string },
-  id: number,
-): Promise<string | undefined> {
-  const there = known.find((osd) => osd.uuid === disk.osdUuid);
-  if (there)
-    return there.id === id ? undefined : `Ceph knows this OSD as osd.${there.id}, its label says osd.${id}`;
-  const key = (await handedOutKeys(work, look.node.hostname)).get(disk.osdUuid);
-  if (key === undefined)
-    return `osd.${id} is on the disk, but Ceph does not know it and its key is not at hand; was it purged?`;
-  try {
-    await registerOsd(ceph, { uuid: disk.osdUuid, key, id }, work.signal);
-    if (disk.deviceClass) await setDeviceClass(ceph, [id], disk.deviceClass, work.signal);
-    return undefined;
-  } catch (error) {
-    if (isCephError(error, 'EEXIST')) return `osd.${id} is another OSD already: ${error.text}`;
-    throw error;
-  }
 }
 
 function verdictOf(

@@ -101,27 +101,16 @@ export function pluginDaemonSet(plan: CsiPlan): DaemonSet {
         name: 'csi-rbdplugin',
         image: plan.image,
         imagePullPolicy: 'IfNotPresent',
-        args: [
-          ...[
-            'csi',
-            'node',
-            '--driver',
-            plan.driver,
-            '--node-id',
-            '$(NODE_ID)',
-            '--endpoint',
-            'unix:///csi/csi.sock',
-          ],
-          ...[
-            '--kubelet-root',
-            kubelet,
-            '--registration-dir',
-            '/registration',
-            '--plugin-socket',
-            `${plugin}/csi.sock`,
-          ],
-          ...['--mounter', 'unix:///mounter/mounter.sock', '--config', '/etc/ceph-csi-config/config.json'],
-        ],
+        args: pairs(['csi', 'node'], {
+          '--driver': plan.driver,
+          '--node-id': '$(NODE_ID)',
+          '--endpoint': 'unix:///csi/csi.sock',
+          '--kubelet-root': kubelet,
+          '--registration-dir': '/registration',
+          '--plugin-socket': `${plugin}/csi.sock`,
+          '--mounter': 'unix:///mounter/mounter.sock',
+          '--config': '/etc/ceph-csi-config/config.json',
+        }),
         env: [{ name: 'NODE_ID', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
         ...privileged,
         volumeMounts: [
@@ -148,6 +137,11 @@ export function pluginDaemonSet(plan: CsiPlan): DaemonSet {
     ],
   });
 }
+
+const pairs = (role: readonly string[], options: Readonly<Record<string, string>>): string[] => [
+  ...role,
+  ...Object.entries(options).flat(),
+];
 
 const mounterDir = (kubelet: string) => `${kubelet}/plugins/holdfast.mounter`;
 

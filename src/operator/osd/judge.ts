@@ -54,32 +54,7 @@ export function judgeDisk(
     },
   });
 
-  if (label) {
-    const owner = label.meta.get('ceph_fsid');
-    const id = Number(label.meta.get('whoami'));
-    if (
-      owner === config.fsid &&
-      label.meta.has('ready') &&
-      label.description === 'main' &&
-      Number.isInteger(id)
-    )
-      return leave('InUse', 'OsdPrepared', undefined, { osdUuid: label.osdUuid, osdId: id, deviceClass });
-    // Making it was cut short; the identity is ours, so nothing else can be on it.
-    if (config.slots.some((slot) => slot.uuid === label.osdUuid)) return make(label.osdUuid);
-    if (owner === config.fsid)
-      return leave(
-        'Skipped',
-        'HasFilesystem',
-        'holds an unfinished OSD of this cluster; wipe it to use it anew',
-        { owner },
-      );
-    return leave(
-      'Skipped',
-      'OtherCluster',
-      `holds an OSD of the Ceph cluster ${owner ?? 'without a known FSID'}; nothing is touched. To use it, wipe it by naming that FSID`,
-      owner === undefined ? {} : { owner },
-    );
-  }
+  if (label) return judgeLabel(label, config, { leave, make, deviceClass });
   if (disk.refusal) {
     const { reason, message, owner } = disk.refusal;
     return leave('Skipped', reason, message, owner === undefined ? {} : { owner });
@@ -100,4 +75,45 @@ export function judgeDisk(
       'this run has no identity left for it; delete the prepare job to go on',
     );
   return make(uuid);
+}
+
+interface Verdicts {
+  readonly leave: (
+    verdict: DiskReport['verdict'],
+    reason: string,
+    message?: string,
+    more?: Partial<DiskReport>,
+  ) => Judgement;
+  readonly make: (uuid: string) => Judgement;
+  readonly deviceClass: string;
+}
+
+/** A disk that holds an OSD: ours, one of ours that was never finished, or somebody else’s. */
+function judgeLabel(label: BluestoreLabel, config: PrepareConfig, verdicts: Verdicts): Judgement {
+  const { leave, make, deviceClass } = verdicts;
+
+  const owner = label.meta.get('ceph_fsid');
+  const id = Number(label.meta.get('whoami'));
+  if (
+    owner === config.fsid &&
+    label.meta.has('ready') &&
+    label.description === 'main' &&
+    Number.isInteger(id)
+  )
+    return leave('InUse', 'OsdPrepared', undefined, { osdUuid: label.osdUuid, osdId: id, deviceClass });
+  // Making it was cut short; the identity is ours, so nothing else can be on it.
+  if (config.slots.some((slot) => slot.uuid === label.osdUuid)) return make(label.osdUuid);
+  if (owner === config.fsid)
+    return leave(
+      'Skipped',
+      'HasFilesystem',
+      'holds an unfinished OSD of this cluster; wipe it to use it anew',
+      { owner },
+    );
+  return leave(
+    'Skipped',
+    'OtherCluster',
+    `holds an OSD of the Ceph cluster ${owner ?? 'without a known FSID'}; nothing is touched. To use it, wipe it by naming that FSID`,
+    owner === undefined ? {} : { owner },
+  );
 }

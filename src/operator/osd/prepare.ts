@@ -77,7 +77,7 @@ async function judgeAll(
     8,
     async (disk) =>
       // A disk that cannot be read has its refusal from the scan; a label is only ever a reason to leave it.
-      await readLabel(`/dev/${disk.name}`).catch(() => undefined),
+      await readLabel(disk.paths[0] ?? `/dev/${disk.name}`).catch(() => undefined),
   );
   const taken = new Set(labels.flatMap((label) => label?.osdUuid ?? []));
   const free = config.slots.map((slot) => slot.uuid).filter((uuid) => !taken.has(uuid));
@@ -127,7 +127,7 @@ async function make(
   await progress({ ...report, reason: 'FormattingOsd', osdId: id });
   try {
     await (deps.format ?? formatOsd)(
-      { device: `/dev/${one.disk.name}`, id, uuid: one.uuid, key, fsid: config.fsid },
+      { device: one.disk.paths[0] ?? `/dev/${one.disk.name}`, id, uuid: one.uuid, key, fsid: config.fsid },
       { signal: deps.signal, timeoutMs: config.diskTimeoutSeconds * 1000 },
     );
     return { ...report, verdict: 'InUse', reason: 'OsdPrepared', osdId: id };

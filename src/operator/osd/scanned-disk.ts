@@ -2,7 +2,7 @@
 export interface ScannedDisk {
   /** Kernel name: sda, nvme0n1, loop3. */
   readonly name: string;
-  /** /dev/sda and every link below /dev/disk that points to it. */
+  /** /dev/sda first, then every link below /dev/disk that points to it. */
   readonly paths: readonly string[];
   readonly sizeBytes: number;
   readonly rotational: boolean;
