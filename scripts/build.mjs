@@ -33,7 +33,10 @@ await rm(modules, { recursive: true, force: true });
 const installed = join(root, 'node_modules');
 await cp(join(installed, 'koffi'), join(modules, 'koffi'), {
   recursive: true,
-  filter: (path) => !/\/koffi\/(vendor|doc|lib)(\/|$)|\/koffi\/src\/koffi\/src(\/|$)|CMakeLists/.test(path),
+  // Programs and their licence; sources in C++ and their headers stay behind.
+  filter: (path) =>
+    !/\/koffi\/(vendor|doc|lib)(\/|$)/.test(path) &&
+    !/\.(cc|hh|inc|asm|S|md|txt)$/.test(path.replace('LICENSE.txt', '')),
 });
 const native = `@koromix/koffi-${process.platform}-${process.arch}`;
 await cp(join(installed, native), join(modules, native), { recursive: true });
