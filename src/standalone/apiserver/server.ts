@@ -186,7 +186,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     plain: [
       (path, _query, req) => discover(path, req.headers.accept),
       openApi(kinds),
-      health(healthChecks(store, cache)),
+      health(healthChecks(store, cache), log),
       metrics.handler,
     ],
     special: [specialHandler({ rbac: roles, tokens, nodeProxy: options.nodeProxy })],

@@ -102,32 +102,39 @@ export function clusterIpAllocator(
     name: 'ClusterIP',
     admit(request) {
       const { kind, object, live } = request;
-      if (kind.group !== '' || kind.plural !== 'services') return;
       const found = (object as JsonObject)['spec'];
-      if (!isObject(found)) return;
+      if (kind.group !== '' || kind.plural !== 'services' || !isObject(found)) return;
       const spec = found as unknown as ServiceSpec;
       spec.type ??= 'ClusterIP';
       if (spec.type === 'ExternalName') return;
-      spec.sessionAffinity ??= 'None';
-      spec.ipFamilies ??= ['IPv4'];
-      spec.ipFamilyPolicy ??= 'SingleStack';
-      spec.internalTrafficPolicy ??= 'Cluster';
+      withFamilies(spec);
       const before = (live as Service | undefined)?.spec?.clusterIP;
-      if (before) {
-        spec.clusterIP ||= before;
-        if (spec.clusterIP !== before)
-          throw invalid(kind, request.name, [
-            {
-              field: 'spec.clusterIPs[0]',
-              reason: 'FieldValueInvalid',
-              message: `Invalid value: ${JSON.stringify([spec.clusterIP])}: may not change once set`,
-            },
-          ]);
-        spec.clusterIPs = [before];
-      } else if (spec.clusterIP === 'None' || spec.clusterIPs?.[0] === 'None') {
+      if (before) keepAddress(request, spec, before);
+      else if (spec.clusterIP === 'None' || spec.clusterIPs?.[0] === 'None') {
         spec.clusterIP = 'None';
         spec.clusterIPs = ['None'];
       } else allocate(request, spec);
     },
   };
+}
+
+function withFamilies(spec: ServiceSpec): void {
+  spec.sessionAffinity ??= 'None';
+  spec.ipFamilies ??= ['IPv4'];
+  spec.ipFamilyPolicy ??= 'SingleStack';
+  spec.internalTrafficPolicy ??= 'Cluster';
+}
+
+/** An address stays for the Service's life; a writer that does not name it means the one there is. */
+function keepAddress(request: AdmissionRequest, spec: ServiceSpec, before: string): void {
+  spec.clusterIP ||= before;
+  if (spec.clusterIP !== before)
+    throw invalid(request.kind, request.name, [
+      {
+        field: 'spec.clusterIPs[0]',
+        reason: 'FieldValueInvalid',
+        message: `Invalid value: ${JSON.stringify([spec.clusterIP])}: may not change once set`,
+      },
+    ]);
+  spec.clusterIPs = [before];
 }

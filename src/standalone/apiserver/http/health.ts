@@ -1,3 +1,4 @@
+import type { Logger } from '../../../lib/log.ts';
 import type { PlainHandler } from './handler.ts';
 import { jsonReply } from './respond.ts';
 
@@ -21,8 +22,11 @@ export const serverVersion = {
 
 const plainText = (code: number, text: string) => ({ code, text, contentType: 'text/plain; charset=utf-8' });
 
-/** `/healthz`, `/livez`, `/readyz`, each with `?verbose`, `?exclude=` and one path a check; and `/version`. */
-export function health(checks: readonly HealthCheck[]): PlainHandler {
+/**
+ * `/healthz`, `/livez`, `/readyz`, each with `?verbose`, `?exclude=` and one path a check; and `/version`.
+ * They answer anybody, so reasons go to the log only.
+ */
+export function health(checks: readonly HealthCheck[], log: Logger): PlainHandler {
   return async (path, query) => {
     if (path === '/version' || path === '/version/') return jsonReply(200, serverVersion);
     const [, endpoint = '', name] = path.split('/');
@@ -35,8 +39,9 @@ export function health(checks: readonly HealthCheck[]): PlainHandler {
     );
     const failed = results.filter(({ wrong }) => wrong !== undefined);
     const lines = results.map(({ name: check, wrong }) =>
-      wrong === undefined ? `[+]${check} ok` : `[-]${check} failed: ${wrong}`,
+      wrong === undefined ? `[+]${check} ok` : `[-]${check} failed: reason withheld`,
     );
+    if (failed.length > 0) log.warn({ failed }, 'health check failed');
     if (failed.length > 0) return plainText(500, [...lines, `${endpoint} check failed`, ''].join('\n'));
     return plainText(
       200,

@@ -75,15 +75,13 @@ function operationOf({ key, value }: StoreChange): MessageInitShape<typeof Reque
     : { request: { case: 'requestPut', value: { key: bytes(key), value: bytes(value) } } };
 }
 
-/** The Store in etcd (v3 API, mutual TLS). Reads are linearizable. */
-export function etcdStore(options: EtcdStoreOptions): Store {
-  const { endpoint, tls, clock, random = Math.random, onBroken = () => undefined } = options;
+function clientOf({ endpoint, tls }: EtcdStoreOptions): grpc.Client {
   const credentials = grpc.credentials.createSsl(
     Buffer.from(tls.ca),
     Buffer.from(tls.key),
     Buffer.from(tls.cert),
   );
-  const client = new grpc.Client(endpoint, credentials, {
+  return new grpc.Client(endpoint, credentials, {
     // TLS has no server names that are addresses; etcd's certificate is for localhost too.
     ...(endpoint.startsWith('127.') ? { 'grpc.ssl_target_name_override': 'localhost' } : {}),
     'grpc.keepalive_time_ms': 10_000,
@@ -93,6 +91,12 @@ export function etcdStore(options: EtcdStoreOptions): Store {
     'grpc.min_reconnect_backoff_ms': 50,
     'grpc.max_reconnect_backoff_ms': 2_000,
   });
+}
+
+/** The Store in etcd (v3 API, mutual TLS). Reads are linearizable. */
+export function etcdStore(options: EtcdStoreOptions): Store {
+  const { clock, random = Math.random, onBroken = () => undefined } = options;
+  const client = clientOf(options);
   const kv = unaryClient(client, KV);
 
   async function call<T>(writing: boolean, body: () => Promise<T>): Promise<T> {

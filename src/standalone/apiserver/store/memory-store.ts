@@ -67,36 +67,6 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     }
   }
 
-  async function* watch(prefix: string, from: number, signal: AbortSignal): AsyncGenerator<StoreBatch> {
-    let seen = from;
-    let wake: () => void = () => undefined;
-    const onChange = () => wake();
-    watchers.add(onChange);
-    signal.addEventListener('abort', onChange);
-    try {
-      for (;;) {
-        signal.throwIfAborted();
-        if (seen < compacted) throw compactedError(seen + 1, compacted);
-        if (revision > seen) {
-          const after = seen;
-          seen = revision;
-          const events = past
-            .slice(firstAfter(past, after))
-            .map(({ event }) => event)
-            .filter((event) => event.key.startsWith(prefix));
-          yield { events, revision: seen };
-        } else {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-      }
-    } finally {
-      watchers.delete(onChange);
-      signal.removeEventListener('abort', onChange);
-    }
-  }
-
   return {
     async get(key) {
       return entries.get(key);
@@ -122,7 +92,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       for (const wake of watchers) wake();
       return { committed: true, revision };
     },
-    watch,
+    watch: (prefix, from, signal) =>
+      follow(
+        { past: () => past, revision: () => revision, compacted: () => compacted, watchers },
+        prefix,
+        from,
+        signal,
+      ),
     async compact(at) {
       if (at > revision) throw futureRevisionError(at, revision);
       if (at <= compacted) throw compactedError(at, compacted);
@@ -136,6 +112,48 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       entries.clear();
     },
   };
+}
+
+interface Followed {
+  readonly past: () => readonly Past[];
+  readonly revision: () => number;
+  readonly compacted: () => number;
+  /** Called after each change. */
+  readonly watchers: Set<() => void>;
+}
+
+async function* follow(
+  { past, revision, compacted, watchers }: Followed,
+  prefix: string,
+  from: number,
+  signal: AbortSignal,
+): AsyncGenerator<StoreBatch> {
+  let seen = from;
+  let wake: () => void = () => undefined;
+  const onChange = () => wake();
+  watchers.add(onChange);
+  signal.addEventListener('abort', onChange);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      if (seen < compacted()) throw compactedError(seen + 1, compacted());
+      if (revision() > seen) {
+        const events = past()
+          .slice(firstAfter(past(), seen))
+          .map(({ event }) => event)
+          .filter((event) => event.key.startsWith(prefix));
+        seen = revision();
+        yield { events, revision: seen };
+      } else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    watchers.delete(onChange);
+    signal.removeEventListener('abort', onChange);
+  }
 }
 
 /** Index of the first event after `revision`; the list is by revision. */
