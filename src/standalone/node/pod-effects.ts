@@ -2,7 +2,6 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Container, Pod, Service } from 'kubernetes-types/core/v1.js';
 import type { Clock } from '../../lib/clock.ts';
-import type { Logger } from '../../lib/log.ts';
 import { Code, isRpcError } from '../../lib/grpc.ts';
 import { containerConfig } from './container-config.ts';
 import { containerDevices, containerMounts, makeTerminationFile } from './container-mounts.ts';
@@ -21,7 +20,6 @@ import type { PodVolumeMap } from './volumes/pod-volumes.ts';
 export interface PodEffectsDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
-  readonly log: Logger;
   readonly nodeName: string;
   readonly nodeIp: string;
   readonly kubeletRoot: string;

@@ -24,6 +24,8 @@ export interface DriverClient {
 export { Capability };
 
 const askMs = 10_000;
+/** For what may attach, format or replay a journal. */
+export const driverCallMs = 120_000;
 
 export function connectDriver(name: string, endpoint: string): DriverClient {
   const path = endpoint.replace(/^unix:\/*/, '/');
