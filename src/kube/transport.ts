@@ -44,7 +44,13 @@ export function createTransport(config: KubeConfig, now: () => number): Transpor
     ...keepAlive,
   });
   // Watches live for minutes, so they have connections of their own and never starve the calls.
-  const watches = new Pool(url.origin, { connections: null, bodyTimeout: 0, connect, ...keepAlive });
+  const watches = new Pool(url.origin, {
+    connections: null,
+    bodyTimeout: 0,
+    headersTimeout: 60_000,
+    connect,
+    ...keepAlive,
+  });
 
   let token: { text: string; readAtMs: number } | undefined;
   const authorization = async (): Promise<Record<string, string>> => {

@@ -140,6 +140,20 @@ test('a watch on which nothing comes past its end is given up', async () => {
   expect(server.calls).toEqual(['list', 'watch 10', 'watch 10']);
 });
 
+test('a wire that was cut after bookmarks had come is noticed within minutes', async () => {
+  const server = scripted();
+  const { clock } = await started(server);
+  for (let minute = 0; minute < 3; minute++) {
+    await clock.advance(60_000);
+    server.send({ type: 'BOOKMARK', resourceVersion: `${20 + minute}`, initialEventsEnd: false });
+    await settle();
+  }
+  await clock.advance(170_000);
+  expect(server.calls).toEqual(['list', 'watch 10']);
+  await clock.advance(200_000);
+  expect(server.calls.slice(0, 3)).toEqual(['list', 'watch 10', 'watch 22']);
+});
+
 test('a server that has initial events sends its list by them', async () => {
   const server = scripted({ minor: '32+' });
   const { cache, names } = await started(server);

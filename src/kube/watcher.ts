@@ -11,6 +11,8 @@ const listTimeoutMs = 60_000;
 const watchSeconds = 300;
 /** Past the time that we asked the server to end the watch: it no longer does what it says. */
 const stallGraceMs = 30_000;
+/** Where the server has shown that it sends bookmarks, about one a minute, silence for this long is a cut wire. */
+const silenceMs = 180_000;
 /** An initial list by events must move on within this; else the server ignored our wish for one. */
 const initialStallMs = 30_000;
 // Short, for a server that restarts is soon back, and until then we act on nothing new.
@@ -189,7 +191,9 @@ async function* follow<T extends KubeObject>(
       { signal: guard.signal, timeoutSeconds },
     );
     for await (const event of events) {
+      guard.moved();
       if (event.type === 'BOOKMARK') {
+        guard.setLimit(silenceMs);
         yield {
           resourceVersion: event.resourceVersion,
           event: { type: 'progress', resourceVersion: event.resourceVersion },
@@ -210,21 +214,25 @@ interface StallGuard extends Disposable {
   readonly signal: AbortSignal;
   /** Something arrived: the limit counts anew. */
   moved(): void;
+  setLimit(ms: number): void;
   /** The stall where it was one, else the error itself. */
   errorOf(error: unknown): unknown;
 }
 
-/** Aborts a stream on which nothing arrived for `limitMs`, measured by the injected clock. */
-function stallGuard({ clock, signal }: WatcherOptions, limitMs: number): StallGuard {
+/** Aborts a stream on which nothing arrived for the limit, measured by the injected clock. */
+function stallGuard({ clock, signal }: WatcherOptions, firstLimitMs: number): StallGuard {
   const own = new AbortController();
   const timer = new AbortController();
   const onAbort = () => own.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  let limitMs = firstLimitMs;
   let stalled = false;
   let lastMs = clock.now();
   const watchOver = async () => {
     for (let leftMs = limitMs; leftMs > 0; leftMs = lastMs + limitMs - clock.now()) {
-      await clock.sleep(leftMs, timer.signal);
+      // In pieces, for the limit may become shorter meanwhile.
+      await clock.sleep(Math.min(leftMs, silenceMs), timer.signal);
     }
     stalled = true;
     own.abort(new Error('the watch stalled'));
@@ -234,6 +242,9 @@ function stallGuard({ clock, signal }: WatcherOptions, limitMs: number): StallGu
     signal: own.signal,
     moved() {
       lastMs = clock.now();
+    },
+    setLimit(ms) {
+      limitMs = ms;
     },
     errorOf: (error) => (stalled ? stallError(error) : error),
     [Symbol.dispose]() {
