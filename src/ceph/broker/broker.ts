@@ -2,8 +2,8 @@ import { backoffMs } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { cephError, cephErrorFromCode } from '../errno.ts';
-import { isCephError } from '../errors.ts';
 import type { CephConnection } from '../seam.ts';
+import { closed, enqueue, lost, notConnected, timedOut, type Call } from './call.ts';
 import { startSession, type BrokerSession } from './session.ts';
 import { brokerThreads, type SpawnBroker } from './spawn-broker.ts';
 
@@ -28,199 +28,171 @@ export interface Broker {
   close(): Promise<void>;
 }
 
-interface Call {
-  readonly operation: string;
-  readonly args: readonly unknown[];
-  readonly label: string;
-  readonly timeoutMs: number;
-  readonly enqueuedAtMs: number;
-  /** Ends the limit on waiting; the limit on running begins. */
-  readonly waiting: AbortController;
-  /** Set once the caller has its answer; a call in flight then still holds its thread. */
-  settled: boolean;
-  settle(outcome: { readonly result: unknown } | { readonly error: unknown }): void;
-}
-
 const queueLimit = 2048; // Beyond it the callers outrun Ceph for good, and must hear so.
 const connectLimitMs = 15_000;
 const restart = { baseMs: 100, maxMs: 5_000, jitter: 0.2 };
 const blocklisted = -108;
 
+/** What one broker knows; changed only by the functions below, one turn of the event loop at a time. */
+interface State {
+  readonly connection: CephConnection;
+  readonly deps: BrokerDeps;
+  readonly queue: Call[];
+  readonly inFlight: Map<number, { readonly call: Call; readonly limit: AbortController }>;
+  readonly stopped: AbortController;
+  session: BrokerSession | undefined;
+  /** The session's connection is made. */
+  ready: boolean;
+  starting: boolean;
+  /** Ends and failed connections since the last answer. */
+  failures: number;
+  nextId: number;
+}
+
 export function createBroker(connection: CephConnection, deps: BrokerDeps): Broker {
-  const { clock, log } = deps;
-  const queue: Call[] = [];
-  const inFlight = new Map<number, Call>();
-  const stopped = new AbortController();
-  let session: BrokerSession | undefined;
-  let ready = false;
-  let starting = false;
-  let failures = 0;
-  let nextId = 1;
-
-  const scrub = (text: string) => (connection.key === '' ? text : text.replaceAll(connection.key, '***'));
-
-  const onEnd = (ended: BrokerSession, how: string) => {
-    if (session !== ended) return;
-    session = undefined;
-    ready = false;
-    const lost = [...inFlight.values()];
-    inFlight.clear();
-    if (!stopped.signal.aborted) {
-      failures++;
-      log.warn({ pid: ended.pid, how: scrub(how), lost: lost.length }, 'ceph broker ended');
-    }
-    for (const call of lost)
-      call.settle({ error: cephError('ENOTCONN', call.label, 'the broker ended during the call') });
-    pump();
+  const state: State = {
+    connection,
+    deps,
+    queue: [],
+    inFlight: new Map(),
+    stopped: new AbortController(),
+    session: undefined,
+    ready: false,
+    starting: false,
+    failures: 0,
+    nextId: 1,
   };
-
-  /** From here on calls go to a new child, though the exit of this one is still to be seen. */
-  const retire = (current: BrokerSession, reason: string) => {
-    current.kill(reason);
-    onEnd(current, reason);
-  };
-
-  const dispatch = (current: BrokerSession, call: Call) => {
-    const id = nextId++;
-    inFlight.set(id, call);
-    const limit = new AbortController();
-    call.waiting.abort();
-    // What is left of the caller's limit, but never less than half: a call that waited long must not make the
-    // child be killed over a millisecond.
-    const leftMs = call.timeoutMs - (clock.now() - call.enqueuedAtMs);
-    void clock.sleep(Math.max(leftMs, call.timeoutMs / 2), limit.signal).then(
-      () => {
-        if (inFlight.get(id) !== call) return;
-        inFlight.delete(id);
-        // A thread in librados cannot be interrupted; only the whole child can. It goes first, so that whoever
-        // hears of the time-out gets a new one.
-        retire(current, `${call.label} took longer than ${call.timeoutMs} ms`);
-        call.settle({ error: timedOut(call) });
-      },
-      () => undefined,
-    );
-    current.send({ id, operation: call.operation, arguments: call.args }, (response) => {
-      limit.abort();
-      if (!inFlight.delete(id)) return;
-      if ('code' in response) {
-        const error = cephErrorFromCode(response.code, call.label, scrub(response.text));
-        call.settle({ error });
-        // A blocklisted client stays so; the next child has another address.
-        if (response.code === blocklisted) retire(current, 'this client is blocklisted');
-      } else {
-        failures = 0;
-        call.settle({ result: response.result });
-      }
-      pump();
-    });
-  };
-
-  const start = async () => {
-    starting = true;
-    let fresh: BrokerSession | undefined;
-    try {
-      if (failures > 0) await clock.sleep(backoffMs(failures - 1, restart), stopped.signal);
-      fresh = startSession(deps.spawnBroker(), onEnd);
-      session = fresh;
-      await connect(fresh, connection, clock, scrub);
-      if (session === fresh) ready = true;
-    } catch (error) {
-      if (!stopped.signal.aborted) {
-        if (session === fresh) failures++;
-        log.warn(
-          { reason: String(error), monHost: connection.monHost, user: connection.user },
-          'ceph broker cannot connect',
-        );
-      }
-      if (session === fresh) session = undefined;
-      fresh?.kill('it could not connect');
-      for (const call of queue.splice(0)) call.settle({ error: connectFailure(call, error) });
-    } finally {
-      starting = false;
-    }
-    pump();
-  };
-
-  const pump = () => {
-    if (stopped.signal.aborted || queue.length === 0) return;
-    if (!session && !starting) {
-      void start();
-      return;
-    }
-    if (!session || !ready) return;
-    for (const call of queue.splice(0, brokerThreads - inFlight.size)) dispatch(session, call);
-  };
-
+  const { queue, inFlight, stopped } = state;
   return {
     get pid() {
-      return session?.pid;
+      return state.session?.pid;
     },
     call(operation, args, { signal, timeoutMs, label = operation }) {
       if (signal.aborted) return Promise.reject(signal.reason as Error);
-      if (stopped.signal.aborted)
-        return Promise.reject(cephErrorFromCode(108, label, 'this connection was closed'));
+      if (stopped.signal.aborted) return Promise.reject(closed({ label }));
       if (queue.length >= queueLimit)
         return Promise.reject(
           cephError('EAGAIN', label, `${queueLimit} calls wait for this cluster already`),
         );
-      return enqueue({ operation, args, label, timeoutMs }, { signal, clock, queue, pump });
+      return enqueue(
+        { operation, args, label, timeoutMs },
+        { signal, clock: deps.clock, queue, pump: () => pump(state) },
+      );
     },
     async close() {
       if (stopped.signal.aborted) return;
       stopped.abort(new Error('closed'));
-      const ending = session;
-      for (const call of queue.splice(0)) call.settle({ error: closedError(call) });
-      for (const call of inFlight.values()) call.settle({ error: closedError(call) });
+      for (const call of queue.splice(0)) call.settle({ error: closed(call) });
+      for (const { call, limit } of inFlight.values()) {
+        limit.abort();
+        call.settle({ error: closed(call) });
+      }
       inFlight.clear();
-      await ending?.end();
+      await state.session?.end();
     },
   };
 }
 
-const timedOut = (call: Pick<Call, 'label' | 'timeoutMs'>) =>
-  cephError('ETIMEDOUT', call.label, `no answer within ${call.timeoutMs} ms`);
-const closedError = (call: Call) => cephErrorFromCode(108, call.label, 'this connection was closed');
-
-/** Each waiting call fails as itself, with the reason why there is no connection. */
-function connectFailure(call: Call, error: unknown): unknown {
-  if (!isCephError(error)) return cephError('ENOTCONN', call.label, 'the broker could not be started');
-  return cephErrorFromCode(error.errno, call.label, `no connection: ${error.text || error.errnoName}`);
+/** Starts a child where one is needed, and gives it as many calls as it has threads. */
+function pump(state: State): void {
+  if (state.stopped.signal.aborted || state.queue.length === 0) return;
+  const { session } = state;
+  if (!session && !state.starting) void start(state);
+  else if (session && state.ready)
+    for (const call of state.queue.splice(0, brokerThreads - state.inFlight.size))
+      dispatch(state, session, call);
 }
 
-function enqueue(
-  wanted: Pick<Call, 'operation' | 'args' | 'label' | 'timeoutMs'>,
-  { signal, clock, queue, pump }: { signal: AbortSignal; clock: Clock; queue: Call[]; pump: () => void },
-): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const call: Call = {
-      ...wanted,
-      enqueuedAtMs: clock.now(),
-      waiting: new AbortController(),
-      settled: false,
-      settle(outcome) {
-        if (call.settled) return;
-        call.settled = true;
-        call.waiting.abort();
-        signal.removeEventListener('abort', onAbort);
-        if ('error' in outcome) reject(outcome.error as Error);
-        else resolve(outcome.result);
-      },
-    };
-    const leave = (error: unknown) => {
-      const at = queue.indexOf(call);
-      if (at >= 0) queue.splice(at, 1);
-      call.settle({ error });
-    };
-    const onAbort = () => leave(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    void clock.sleep(wanted.timeoutMs, call.waiting.signal).then(
-      () => leave(timedOut(call)),
-      () => undefined,
-    );
-    queue.push(call);
-    pump();
+function dispatch(state: State, session: BrokerSession, call: Call): void {
+  const { clock } = state.deps;
+  const id = state.nextId++;
+  const limit = new AbortController();
+  state.inFlight.set(id, { call, limit });
+  call.waiting.abort();
+  // What is left of the caller's limit, but never less than half: a call that waited long must not make the
+  // child be killed over a millisecond.
+  const leftMs = call.timeoutMs - (clock.now() - call.enqueuedAtMs);
+  void clock.sleep(Math.max(leftMs, call.timeoutMs / 2), limit.signal).then(
+    () => {
+      if (!state.inFlight.delete(id)) return;
+      // A thread in librados cannot be interrupted; only the whole child can. It goes first, so that whoever
+      // hears of the time-out gets a new one.
+      retire(state, session, `${call.label} took longer than ${call.timeoutMs} ms`);
+      call.settle({ error: timedOut(call) });
+    },
+    () => undefined,
+  );
+  session.send({ id, operation: call.operation, arguments: call.args }, (response) => {
+    limit.abort();
+    if (!state.inFlight.delete(id)) return;
+    if ('code' in response) {
+      call.settle({ error: cephErrorFromCode(response.code, call.label, scrub(state, response.text)) });
+      // A blocklisted client stays so; the next child has another address.
+      if (response.code === blocklisted) retire(state, session, 'this client is blocklisted');
+    } else {
+      state.failures = 0;
+      call.settle({ result: response.result });
+    }
+    pump(state);
   });
 }
+
+/** From here on calls go to a new child, though the exit of this one is still to be seen. */
+function retire(state: State, session: BrokerSession, reason: string): void {
+  session.kill(reason);
+  onEnd(state, session, reason);
+}
+
+function onEnd(state: State, session: BrokerSession, how: string): void {
+  if (state.session !== session) return;
+  state.session = undefined;
+  state.ready = false;
+  const ended = [...state.inFlight.values()];
+  state.inFlight.clear();
+  if (!state.stopped.signal.aborted) {
+    state.failures++;
+    state.deps.log.warn(
+      { pid: session.pid, how: scrub(state, how), lost: ended.length },
+      'ceph broker ended',
+    );
+  }
+  for (const { call, limit } of ended) {
+    limit.abort();
+    call.settle({ error: lost(call) });
+  }
+  pump(state);
+}
+
+async function start(state: State): Promise<void> {
+  const { connection, deps, stopped } = state;
+  let fresh: BrokerSession | undefined;
+  state.starting = true;
+  try {
+    if (state.failures > 0) await deps.clock.sleep(backoffMs(state.failures - 1, restart), stopped.signal);
+    fresh = startSession(deps.spawnBroker(), (session, how) => onEnd(state, session, how));
+    state.session = fresh;
+    await connect(fresh, connection, deps.clock, (text) => scrub(state, text));
+    if (state.session === fresh) state.ready = true;
+  } catch (error) {
+    if (!stopped.signal.aborted)
+      deps.log.warn(
+        { reason: String(error), monHost: connection.monHost, user: connection.user },
+        'ceph broker cannot connect',
+      );
+    if (state.session === fresh) {
+      state.failures++;
+      state.session = undefined;
+    }
+    fresh?.kill('it could not connect');
+    for (const call of state.queue.splice(0)) call.settle({ error: notConnected(call, error) });
+  } finally {
+    state.starting = false;
+  }
+  pump(state);
+}
+
+const scrub = ({ connection: { key } }: State, text: string): string =>
+  key === '' ? text : text.replaceAll(key, '***');
 
 async function connect(
   session: BrokerSession,

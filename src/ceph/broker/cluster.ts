@@ -48,10 +48,6 @@ export async function connectCluster(
   return { koffi, rados, rbd, handle };
 }
 
-export interface CommandAnswer {
-  readonly output: Uint8Array;
-}
-
 /** A mon or mgr command. `command` is its JSON text. */
 export async function runCommand(
   { koffi, rados, handle }: Cluster,
@@ -87,10 +83,9 @@ export async function runCommand(
 /** Copies what librados allocated, then gives it back. */
 function take(koffi: Koffi, rados: RadosFunctions, pointer: Pointer, length: number): Buffer {
   if (pointer === null) return Buffer.alloc(0);
-  const bytes =
-    length === 0 ? Buffer.alloc(0) : Buffer.from(koffi.decode(pointer, 'uint8_t', length) as Uint8Array);
+  const copy = length === 0 ? new Uint8Array() : (koffi.decode(pointer, 'uint8_t', length) as Uint8Array);
   rados.bufferFree(pointer);
-  return bytes;
+  return Buffer.from(copy.buffer, copy.byteOffset, copy.byteLength);
 }
 
 /** Runs `body` with an I/O context for the place. CodeError -2 where there is no such pool. */
