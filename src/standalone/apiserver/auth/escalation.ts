@@ -44,7 +44,8 @@ export function noEscalation(rbac: Rbac): AdmissionPlugin {
           message: `Invalid value: ${JSON.stringify(ref)}: cannot change roleRef`,
         },
       ]);
-    if (!ref) return;
+    // Owners and finalizers may be written by who could not make the binding.
+    if (!ref || (live && sameJson(subjectsIn(live), subjectsIn(object)))) return;
     const resource = ref.kind === 'ClusterRole' ? 'clusterroles' : 'roles';
     if (rbac.allows(user, { verb: 'bind', group, resource, name: ref.name, namespace })) return;
     const rules = rbac.rulesOfRole(ref, namespace);
@@ -69,5 +70,7 @@ const everything: readonly PolicyRule[] = [
 ];
 const rulesIn = (object: ApiObject) => (object as { rules?: PolicyRule[] }).rules ?? [];
 const aggregates = (object: ApiObject) => (object as { aggregationRule?: object }).aggregationRule;
+
+const subjectsIn = (object: ApiObject) => (object as { subjects?: object[] }).subjects ?? [];
 
 const roleRefOf = (object: ApiObject): RoleRef | undefined => (object as { roleRef?: RoleRef }).roleRef;
