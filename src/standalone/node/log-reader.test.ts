@@ -1,7 +1,7 @@
 import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { systemClock } from '../../lib/clock.ts';
 import { readLog, type LogOptions } from './log-reader.ts';
 
@@ -59,10 +59,7 @@ test('followed across a rotation until the container has ended', async () => {
     for await (const piece of readLog(path, { ...plain, follow: true }, follow)) text += piece.toString();
   })();
   const until = async (wanted: string) => {
-    for (let turn = 0; turn < 500 && text !== wanted; turn++)
-      await new Promise((resolve) => setImmediate(resolve));
-    for (let turn = 0; turn < 80 && text !== wanted; turn++) await systemClock.sleep(25);
-    expect(text).toBe(wanted);
+    await vi.waitFor(() => expect(text).toBe(wanted), { timeout: 4_000, interval: 10 });
   };
   await until('before\n');
   await appendFile(path, line(2, 'more'));

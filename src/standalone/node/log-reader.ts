@@ -42,24 +42,48 @@ async function* texts(path: string, options: LogOptions, follow: LogFollow): Asy
   const since = options.sinceMs;
   const keep = (line: Buffer) => since === undefined || (lineTimeMs(line) ?? since) >= since;
   const shape = (line: Buffer) => shapeLine(line, options.timestamps);
-  const rotated = await rotatedFiles(path);
-  const tail = options.tailLines;
-  if (tail !== undefined) {
+  // Opened before anything is read, and followed from where reading it ended: no line falls in between.
+  const newest = await openLog(path);
+  try {
+    const tail = options.tailLines;
     // Only the last `tail` lines are held, however long the log is.
     const held: Buffer[] = [];
-    for (const file of [...rotated, path])
-      for await (const line of linesOf(file)) {
-        if (!keep(line)) continue;
-        held.push(shape(line));
-        if (held.length > tail) held.shift();
-      }
+    for await (const line of writtenLines(path, newest)) {
+      if (!keep(line)) continue;
+      if (tail === undefined) yield shape(line);
+      else if (held.push(shape(line)) > tail) held.shift();
+    }
     yield* held;
-  } else {
-    for (const file of [...rotated, path])
-      for await (const line of linesOf(file)) if (keep(line)) yield shape(line);
+    if (!options.follow || !newest.file) return;
+    for await (const line of followFile(path, newest, follow)) if (keep(line)) yield shape(line);
+  } finally {
+    await newest.file?.close();
   }
-  if (!options.follow) return;
-  for await (const line of followFile(path, follow)) if (keep(line)) yield shape(line);
+}
+
+/** A log file being read; a rotation puts another in its place. */
+interface OpenLog {
+  file: FileHandle | undefined;
+  inode: number;
+  reader: LineReader | undefined;
+}
+
+async function openLog(path: string): Promise<OpenLog> {
+  const file = await open(path, 'r').catch(() => undefined);
+  return { file, inode: file ? (await file.stat()).ino : 0, reader: file && lineReader(file) };
+}
+
+async function* writtenLines(path: string, newest: OpenLog): AsyncGenerator<Buffer> {
+  for (const older of await rotatedFiles(path)) {
+    if ((await stat(older).catch(() => undefined))?.ino === newest.inode) continue; // Rotated just now.
+    const { file, reader } = await openLog(older);
+    try {
+      if (reader) yield* reader.available();
+    } finally {
+      await file?.close();
+    }
+  }
+  if (newest.reader) yield* newest.reader.available();
 }
 
 /** Older files of a log, oldest first: `0.log.20260102-030405`. */
@@ -72,24 +96,15 @@ export async function rotatedFiles(path: string): Promise<string[]> {
     .map((name) => join(dirname(path), name));
 }
 
-async function* linesOf(path: string): AsyncGenerator<Buffer> {
-  const file = await open(path, 'r').catch(() => undefined);
-  if (!file) return;
-  try {
-    const reader = lineReader(file);
-    yield* reader.available();
-    if (reader.rest().length > 0) yield reader.rest();
-  } finally {
-    await file.close();
-  }
+interface LineReader {
+  /** Whole lines, with their end, up to where the file ends now. */
+  available(): AsyncGenerator<Buffer>;
 }
 
-function lineReader(file: FileHandle, start = 0) {
-  let position = start;
+function lineReader(file: FileHandle): LineReader {
+  let position = 0;
   let rest: Buffer = Buffer.alloc(0);
   return {
-    rest: () => rest,
-    position: () => position,
     async *available(): AsyncGenerator<Buffer> {
       for (;;) {
         const { bytesRead, buffer } = await file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, position);
@@ -106,34 +121,38 @@ function lineReader(file: FileHandle, start = 0) {
   };
 }
 
-/** Lines written from now on, across rotations, until the container has ended and all is read. */
-async function* followFile(path: string, { clock, signal, isLive }: LogFollow): AsyncGenerator<Buffer> {
-  let file = await open(path, 'r');
-  let inode = (await file.stat()).ino;
-  let reader = lineReader(file, (await file.stat()).size);
+/** Lines written from here on, across rotations, until the container has ended and all is read. */
+async function* followFile(
+  path: string,
+  log: OpenLog,
+  { clock, signal, isLive }: LogFollow,
+): AsyncGenerator<Buffer> {
   let asleep: AbortController | undefined;
-  const watcher = watch(dirname(path), () => asleep?.abort());
+  let changed = false;
+  const watcher = watch(dirname(path), () => {
+    changed = true;
+    asleep?.abort();
+  });
   watcher.on('error', () => undefined); // The poll below does without.
   try {
-    while (!signal.aborted) {
+    while (!signal.aborted && log.reader) {
+      changed = false;
       const live = isLive();
-      yield* reader.available();
+      yield* log.reader.available();
       const now = await stat(path).catch(() => undefined);
-      if (now && now.ino !== inode) {
-        yield* reader.available(); // The last lines of the old file, written before the runtime moved on.
-        await file.close();
-        file = await open(path, 'r');
-        inode = (await file.stat()).ino;
-        reader = lineReader(file);
+      if (now && now.ino !== log.inode) {
+        yield* log.reader.available(); // The old file's last lines, written before the runtime moved on.
+        await log.file?.close();
+        Object.assign(log, await openLog(path));
         continue;
       }
       if (!live) return;
       asleep = new AbortController();
-      await clock.sleep(pollMs, AbortSignal.any([signal, asleep.signal])).catch(() => undefined);
+      const either = AbortSignal.any([signal, asleep.signal]);
+      if (!changed) await clock.sleep(pollMs, either).catch(() => undefined);
     }
   } finally {
     watcher.close();
-    await file.close();
   }
 }
 

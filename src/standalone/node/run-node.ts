@@ -80,7 +80,13 @@ export async function runNode(config: NodeConfig, deps: NodeDeps): Promise<void>
   log.info({ node: config.nodeName, port: server.port }, 'node is up');
   const { kubeletRoot, serviceCidr, podCidr, nodeName } = config;
   const garbage = {
-    ...{ runtime, watch, csi, kubeletRoot, logRoot, clock, log },
+    runtime,
+    watch,
+    csi,
+    kubeletRoot,
+    logRoot,
+    clock,
+    log,
     hasWorker: (uid: string) => manager.has(uid),
     startWorker: (uid: string) => manager.adoptOrphan(uid),
   };
@@ -117,7 +123,10 @@ async function openBase(config: NodeConfig, deps: NodeDeps): Promise<Base> {
     runtime.runtime.version({ version: 'v1' }, { signal, timeoutMs: versionMs }),
   );
   const recorder = createEventRecorder({
-    ...{ client, clock, log, signal },
+    client,
+    clock,
+    log,
+    signal,
     component: 'kubelet',
     host: config.nodeName,
   });
@@ -155,21 +164,36 @@ async function assemble(base: Base): Promise<Assembled> {
   const { kubeletRoot, nodeName, nodeIp } = config;
   // What hears of changes, and the pods' workers that are then woken, need each other.
   const references = podReferences({
-    ...{ client, clock, log },
+    client,
+    clock,
+    log,
     onChange: (kind, namespace, name) => manager.referenceChanged(kind, namespace, name),
   });
   const watch = runtimeWatch({ runtime, clock, log, onChange: (uids) => manager.runtimeChanged(uids) });
   const registry = driverRegistry(base, () => manager.wakeAll());
   const inUse: VolumesInUse = volumesInUse((own) => agent.publish(own ?? signal));
   const agent = nodeAgent({
-    ...{ client, config, facts, clock, log },
+    client,
+    config,
+    facts,
+    clock,
+    log,
     notReady: () => (clock.now() - watch.seenAtMs > staleRuntimeMs ? 'container runtime is down' : ''),
     volumesInUse: () => inUse.list(),
   });
   const csi = csiVolumes({ client, clock, kubeletRoot, nodeName, registry, references, inUse });
   inUse.adopt(await csi.onDisk());
   const manager = podManager({
-    ...{ client, clock, log, nodeIp, kubeletRoot, watch, references, event, pods, signal },
+    client,
+    clock,
+    log,
+    nodeIp,
+    kubeletRoot,
+    watch,
+    references,
+    event,
+    pods,
+    signal,
     effects: effectsOf(base, references),
     volumes: volumesOf(base, { csi, references, watch }),
     backoff: restartBackoff(),
@@ -222,7 +246,14 @@ function effectsOf(base: Base, references: PodReferences): PodEffects {
   const { config, runtime, clock, services, facts, event } = base;
   const { nodeName, nodeIp, kubeletRoot, imageTable } = config;
   return podEffects({
-    ...{ runtime, clock, nodeName, nodeIp, kubeletRoot, logRoot, references, event },
+    runtime,
+    clock,
+    nodeName,
+    nodeIp,
+    kubeletRoot,
+    logRoot,
+    references,
+    event,
     images: imageResolver({ tablePath: imageTable, images: runtime.images, lookup: resolveImage }),
     capacity: facts.capacity,
     async services(signal) {
