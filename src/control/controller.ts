@@ -59,6 +59,39 @@ export function createController<T extends KubeObject>(
     failing: queue.failing,
   }));
   const enqueue = (ref: ObjectRef) => queue.add(keyOf(ref));
+  const workers = createWorkers(spec, deps, cache, queue, log);
+
+  return {
+    name: reconciler.name,
+    queue,
+    enqueue,
+    async run(signal) {
+      const { subscriptions, synced } = listen(spec, cache, caches, enqueue, signal);
+      using _held = subscriptions;
+      try {
+        await synced;
+      } catch (error) {
+        if (signal.aborted) return;
+        throw error;
+      }
+      // A shared cache may have been full before we listened.
+      for (const object of cache.list()) enqueue(refOf(object));
+      signal.addEventListener('abort', () => queue.close(), { once: true });
+      if (signal.aborted) queue.close();
+      await workers.run(signal);
+    },
+  };
+}
+
+/** The loops that take names from the queue and reconcile them. */
+function createWorkers<T extends KubeObject>(
+  spec: ControllerSpec<T>,
+  { client, clock, metrics }: ControllerDeps,
+  cache: RunningCache<T>,
+  queue: WorkQueue,
+  log: Logger,
+) {
+  const { reconciler, resource } = spec;
   /** Reconciles that have not really ended, those given up at their limit included. */
   const bodies = new Set<Promise<Outcome>>();
 
@@ -67,7 +100,7 @@ export function createController<T extends KubeObject>(
     const startedMs = clock.now();
     const count = (result: 'success' | 'requeue' | 'error') =>
       metrics?.reconciled(reconciler.name, result, (clock.now() - startedMs) / 1000);
-    const turnLog = log.child({ name: key });
+    const turnLog = log.child({ object: key });
     try {
       const outcome = await limited<Outcome>(
         reconciler.name,
@@ -83,7 +116,7 @@ export function createController<T extends KubeObject>(
         },
         async (own) => {
           const ref = refOfKey(resource, key);
-          return await turn(spec, deps.client, cache, ref, { log: turnLog, signal: own });
+          return await turn(spec, client, cache, ref, { log: turnLog, signal: own });
         },
       );
       queue.forget(key);
@@ -101,32 +134,11 @@ export function createController<T extends KubeObject>(
   const worker = async (signal: AbortSignal) => {
     for (let key = await queue.take(); key !== undefined; key = await queue.take()) await work(key, signal);
   };
-
   return {
-    name: reconciler.name,
-    queue,
-    enqueue,
-    async run(signal) {
-      using subscriptions = disposables();
-      subscriptions.add(cache.onChange(({ object }) => enqueue(refOf(object))));
-      const synced = [cache.synced(signal)];
-      for (const trigger of spec.triggers ?? []) {
-        const { watched, subscription } = subscribe(trigger, caches, enqueue);
-        subscriptions.add(subscription);
-        synced.push(watched.synced(signal));
-      }
-      try {
-        await Promise.all(synced);
-      } catch (error) {
-        if (signal.aborted) return;
-        throw error;
-      }
-      // A shared cache may have been full before we listened.
-      for (const object of cache.list()) enqueue(refOf(object));
-      signal.addEventListener('abort', () => queue.close(), { once: true });
-      if (signal.aborted) queue.close();
-      const workers = Array.from({ length: spec.concurrency ?? defaultConcurrency }, () => worker(signal));
-      await Promise.all(workers);
+    /** Until the queue is closed and the last reconcile has really ended. */
+    async run(signal: AbortSignal) {
+      const loops = Array.from({ length: spec.concurrency ?? defaultConcurrency }, () => worker(signal));
+      await Promise.all(loops);
       // Whoever leads next must not meet what we still do.
       await Promise.allSettled(bodies);
     },
@@ -194,6 +206,25 @@ async function limited<R>(
     clearTimeout(limit);
     signal.removeEventListener('abort', onAbort);
   }
+}
+
+/** Enqueues what changes from now on; `synced` resolves when every cache behind it has its first list. */
+function listen<T extends KubeObject>(
+  spec: ControllerSpec<T>,
+  cache: RunningCache<T>,
+  caches: CacheSet,
+  enqueue: (ref: ObjectRef) => void,
+  signal: AbortSignal,
+) {
+  const subscriptions = disposables();
+  subscriptions.add(cache.onChange(({ object }) => enqueue(refOf(object))));
+  const lists = [cache.synced(signal)];
+  for (const trigger of spec.triggers ?? []) {
+    const { watched, subscription } = subscribe(trigger, caches, enqueue);
+    subscriptions.add(subscription);
+    lists.push(watched.synced(signal));
+  }
+  return { subscriptions, synced: Promise.all(lists) };
 }
 
 function subscribe(trigger: Trigger<never>, caches: CacheSet, enqueue: (ref: ObjectRef) => void) {

@@ -20,39 +20,8 @@ export function createDueHeap(): DueHeap {
   const current = new Map<string, number>();
   let entries: Entry[] = [];
 
-  const at = (index: number): Entry => entries[index] as Entry;
-  const swap = (a: number, b: number) => {
-    const entry = at(a);
-    entries[a] = at(b);
-    entries[b] = entry;
-  };
-  const push = (entry: Entry) => {
-    entries.push(entry);
-    for (let child = entries.length - 1; child > 0;) {
-      const parent = (child - 1) >> 1;
-      if (at(parent).dueMs <= at(child).dueMs) return;
-      swap(parent, child);
-      child = parent;
-    }
-  };
-  const pop = (): Entry => {
-    const top = at(0);
-    const last = entries.pop() as Entry;
-    if (entries.length === 0) return top;
-    entries[0] = last;
-    for (let parent = 0; ;) {
-      const left = parent * 2 + 1;
-      if (left >= entries.length) return top;
-      const right = left + 1;
-      const least = right < entries.length && at(right).dueMs < at(left).dueMs ? right : left;
-      if (at(parent).dueMs <= at(least).dueMs) return top;
-      swap(parent, least);
-      parent = least;
-    }
-  };
-  const isCurrent = (entry: Entry) => current.get(entry.name) === entry.dueMs;
   const skipStale = () => {
-    while (entries.length > 0 && !isCurrent(at(0))) pop();
+    for (let top = entries[0]; top && current.get(top.name) !== top.dueMs; top = entries[0]) pop(entries);
   };
   return {
     get size() {
@@ -62,7 +31,7 @@ export function createDueHeap(): DueHeap {
       const before = current.get(name);
       if (before !== undefined && before <= dueMs) return false;
       current.set(name, dueMs);
-      push({ name, dueMs });
+      push(entries, { name, dueMs });
       // Out-of-date entries are bounded by a rebuild once they are most of the heap.
       if (entries.length > 64 && entries.length > current.size * 4) {
         const live = [...current].map(([one, ms]) => ({ name: one, dueMs: ms }));
@@ -75,12 +44,12 @@ export function createDueHeap(): DueHeap {
     },
     earliestMs() {
       skipStale();
-      return entries.length === 0 ? undefined : at(0).dueMs;
+      return entries[0]?.dueMs;
     },
     takeDue(nowMs) {
       const names: string[] = [];
-      for (skipStale(); entries.length > 0 && at(0).dueMs <= nowMs; skipStale()) {
-        const { name } = pop();
+      for (skipStale(); (entries[0]?.dueMs ?? Infinity) <= nowMs; skipStale()) {
+        const { name } = pop(entries);
         current.delete(name);
         names.push(name);
       }
@@ -91,4 +60,40 @@ export function createDueHeap(): DueHeap {
       entries = [];
     },
   };
+}
+
+const at = (entries: readonly Entry[], index: number): Entry => entries[index] as Entry;
+
+function swap(entries: Entry[], a: number, b: number): void {
+  const entry = at(entries, a);
+  entries[a] = at(entries, b);
+  entries[b] = entry;
+}
+
+function push(entries: Entry[], entry: Entry): void {
+  entries.push(entry);
+  for (let child = entries.length - 1; child > 0;) {
+    const parent = (child - 1) >> 1;
+    if (at(entries, parent).dueMs <= at(entries, child).dueMs) return;
+    swap(entries, parent, child);
+    child = parent;
+  }
+}
+
+/** Takes the earliest entry out; there has to be one. */
+function pop(entries: Entry[]): Entry {
+  const top = at(entries, 0);
+  const last = entries.pop() as Entry;
+  if (entries.length === 0) return top;
+  entries[0] = last;
+  for (let parent = 0; ;) {
+    const left = parent * 2 + 1;
+    if (left >= entries.length) return top;
+    const right = left + 1;
+    const leftFirst = right >= entries.length || at(entries, left).dueMs <= at(entries, right).dueMs;
+    const least = leftFirst ? left : right;
+    if (at(entries, parent).dueMs <= at(entries, least).dueMs) return top;
+    swap(entries, parent, least);
+    parent = least;
+  }
 }

@@ -37,12 +37,60 @@ export interface WorkQueue {
 }
 
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
-  const { clock, baseDelayMs = 5, maxDelayMs = 300_000, random = Math.random, onTaken } = options;
-  /** Names that wait, in order, with the time since when. */
-  const ready = new Map<string, number>();
-  /** Names being worked on; true where they are to come back. */
-  const working = new Map<string, boolean>();
+  const { clock, baseDelayMs = 5, maxDelayMs = 300_000, random = Math.random } = options;
+  const names = createNames(options);
+  const delays = createDelays(clock, names.add);
   const failures = new Map<string, number>();
+
+  const addAfter = (name: string, ms: number) => {
+    if (names.isClosed()) return;
+    if (ms <= 0) names.add(name);
+    // A name that waits anyway is looked at sooner than that.
+    else if (!names.isReady(name)) delays.set(name, clock.now() + ms);
+  };
+  return {
+    add(name) {
+      delays.drop(name); // Looking now answers the later wish too.
+      names.add(name);
+    },
+    addAfter,
+    addAfterFailure(name) {
+      const count = failures.get(name) ?? 0;
+      failures.set(name, count + 1);
+      const delayMs = backoffMs(count, { baseMs: baseDelayMs, maxMs: maxDelayMs, jitter: 0.1, random });
+      addAfter(name, delayMs);
+      return delayMs;
+    },
+    forget(name) {
+      failures.delete(name);
+    },
+    take: names.take,
+    release: names.release,
+    close() {
+      names.close();
+      delays.close();
+    },
+    get ready() {
+      return names.ready();
+    },
+    get working() {
+      return names.working();
+    },
+    get delayed() {
+      return delays.size;
+    },
+    get failing() {
+      return failures.size;
+    },
+  };
+}
+
+/** The names that wait and those being worked on. */
+function createNames({ clock, onTaken }: WorkQueueOptions) {
+  /** In order, with the time since when. */
+  const ready = new Map<string, number>();
+  /** True where the name is to come back. */
+  const working = new Map<string, boolean>();
   const takers: ((name: string | undefined) => void)[] = [];
   let closed = false;
 
@@ -51,13 +99,11 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     onTaken?.(clock.now() - sinceMs);
   };
   const add = (name: string) => {
-    if (closed) return;
-    delays.drop(name); // Looking now answers the later wish too.
+    if (closed || ready.has(name)) return;
     if (working.has(name)) {
       working.set(name, true);
       return;
     }
-    if (ready.has(name)) return;
     const taker = takers.shift();
     if (taker) {
       start(name, clock.now());
@@ -66,27 +112,9 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       ready.set(name, clock.now());
     }
   };
-  const delays = createDelays(clock, add);
-
   return {
     add,
-    addAfter(name, ms) {
-      if (closed) return;
-      if (ms <= 0) add(name);
-      // A name that waits anyway is looked at sooner than that.
-      else if (!ready.has(name)) delays.set(name, clock.now() + ms);
-    },
-    addAfterFailure(name) {
-      const count = failures.get(name) ?? 0;
-      failures.set(name, count + 1);
-      const delayMs = backoffMs(count, { baseMs: baseDelayMs, maxMs: maxDelayMs, jitter: 0.1, random });
-      this.addAfter(name, delayMs);
-      return delayMs;
-    },
-    forget(name) {
-      failures.delete(name);
-    },
-    take() {
+    take(): Promise<string | undefined> {
       const next = ready.entries().next();
       if (!next.done) {
         const [name, sinceMs] = next.value;
@@ -97,7 +125,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
       if (closed) return Promise.resolve(undefined);
       return new Promise((resolve) => takers.push(resolve));
     },
-    release(name) {
+    release(name: string) {
       const again = working.get(name);
       if (again === undefined) throw new Error(`${name} is not being worked on`);
       working.delete(name);
@@ -106,21 +134,12 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
     close() {
       closed = true;
       ready.clear();
-      delays.close();
       for (const taker of takers.splice(0)) taker(undefined);
     },
-    get ready() {
-      return ready.size;
-    },
-    get working() {
-      return working.size;
-    },
-    get delayed() {
-      return delays.size;
-    },
-    get failing() {
-      return failures.size;
-    },
+    isClosed: () => closed,
+    isReady: (name: string) => ready.has(name),
+    ready: () => ready.size,
+    working: () => working.size,
   };
 }
 

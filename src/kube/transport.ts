@@ -52,17 +52,10 @@ export function createTransport(config: KubeConfig, now: () => number): Transpor
     ...keepAlive,
   });
 
-  let token: { text: string; readAtMs: number } | undefined;
-  const authorization = async (): Promise<Record<string, string>> => {
-    if (!config.token) return {};
-    if (!token || now() - token.readAtMs > tokenAgeMs) {
-      token = { text: await config.token(), readAtMs: now() };
-    }
-    return { authorization: `Bearer ${token.text}` };
-  };
+  const token = bearerToken(config, now);
 
   const dispatch = async (pool: Pool, call: HttpCall): Promise<Dispatcher.ResponseData> => {
-    const headers: Record<string, string> = { accept: 'application/json', ...(await authorization()) };
+    const headers: Record<string, string> = { accept: 'application/json', ...(await token.header()) };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? 'application/json';
     const answer = await pool.request({
       method: call.method,
@@ -73,7 +66,7 @@ export function createTransport(config: KubeConfig, now: () => number): Transpor
     });
     if (answer.statusCode < 400) return answer;
     // A token that was replaced behind our back: the next call reads it anew.
-    if (answer.statusCode === 401) token = undefined;
+    if (answer.statusCode === 401) token.forget();
     const retryAfter = answer.headers['retry-after'];
     throw kubeErrorOf(
       answer.statusCode,
@@ -111,6 +104,23 @@ export function createTransport(config: KubeConfig, now: () => number): Transpor
 }
 
 const isPlainText = (type: unknown) => typeof type === 'string' && type.startsWith('text/plain');
+
+/** The token's header, from a token that is read anew once a minute. */
+function bearerToken(config: KubeConfig, now: () => number) {
+  let known: { text: string; readAtMs: number } | undefined;
+  return {
+    async header(): Promise<Record<string, string>> {
+      if (!config.token) return {};
+      if (!known || now() - known.readAtMs > tokenAgeMs) {
+        known = { text: await config.token(), readAtMs: now() };
+      }
+      return { authorization: `Bearer ${known.text}` };
+    },
+    forget() {
+      known = undefined;
+    },
+  };
+}
 
 const connectOptions = (tls: KubeTls) => ({
   timeout: 10_000,

@@ -26,51 +26,19 @@ export interface KindMonitors {
 }
 
 export function kindMonitors(
-  { client, clock, log }: Environment,
+  environment: Environment,
   graph: OwnerGraph,
   handlers: MonitorHandlers,
 ): KindMonitors {
+  const { client, clock, log } = environment;
   const running = new Map<string, { readonly stop: AbortController; readonly ended: Promise<void> }>();
   let kinds: readonly DiscoveredResource[] = [];
 
-  const drop = (uid: string) => {
-    const node = graph.remove(uid);
-    if (node) handlers.removed(node);
-  };
-  const follow = async (resource: Resource, signal: AbortSignal, onListed: () => void) => {
-    let listed: Set<string> | undefined;
-    const take = (node: OwnedNode) => {
-      const before = graph.get(node.uid);
-      graph.put(node);
-      handlers.changed(node, before);
-    };
-    for await (const event of watchResource(client, resource, {}, { clock, signal, log })) {
-      switch (event.type) {
-        case 'init':
-          listed = new Set();
-          break;
-        case 'initApply':
-          listed?.add(event.object.metadata.uid);
-          take(nodeOf(resource, event.object));
-          break;
-        case 'initDone':
-          for (const uid of graph.uidsOf(graphKind(resource))) if (!listed?.has(uid)) drop(uid);
-          listed = undefined;
-          onListed();
-          break;
-        case 'apply':
-          take(nodeOf(resource, event.object));
-          break;
-        case 'delete':
-          drop(event.object.metadata.uid);
-      }
-    }
-  };
   /** Resolves when the kind's first list is in. */
   const start = (resource: DiscoveredResource): Promise<void> =>
     new Promise((onListed) => {
       const stop = new AbortController();
-      const ended = follow(resource, stop.signal, onListed);
+      const ended = followKind(environment, graph, handlers, resource, stop.signal, onListed);
       ended.catch((error: unknown) => log.error({ err: error, kind: resource.kind }, 'kind monitor ended'));
       running.set(graphKind(resource), { stop, ended });
     });
@@ -87,7 +55,7 @@ export function kindMonitors(
         if (names.has(name)) continue;
         stop.abort(new Error('the kind is gone'));
         running.delete(name);
-        for (const uid of graph.uidsOf(name)) drop(uid);
+        for (const uid of graph.uidsOf(name)) drop(graph, handlers, uid);
       }
       const fresh = wanted.filter((one) => !running.has(graphKind(one))).map(start);
       if (fresh.length === 0) return;
@@ -108,4 +76,48 @@ export function kindMonitors(
       await Promise.allSettled([...running.values()].map(({ ended }) => ended));
     },
   };
+}
+
+function drop(graph: OwnerGraph, handlers: MonitorHandlers, uid: string): void {
+  const node = graph.remove(uid);
+  if (node) handlers.removed(node);
+}
+
+/** Keeps the graph up with one kind until the signal aborts. */
+async function followKind(
+  { client, clock, log }: Environment,
+  graph: OwnerGraph,
+  handlers: MonitorHandlers,
+  resource: Resource,
+  signal: AbortSignal,
+  onListed: () => void,
+): Promise<void> {
+  let listed: Set<string> | undefined;
+  const take = (node: OwnedNode) => {
+    const before = graph.get(node.uid);
+    graph.put(node);
+    handlers.changed(node, before);
+  };
+  for await (const event of watchResource(client, resource, {}, { clock, signal, log })) {
+    switch (event.type) {
+      case 'init':
+        listed = new Set();
+        break;
+      case 'initApply':
+        listed?.add(event.object.metadata.uid);
+        take(nodeOf(resource, event.object));
+        break;
+      case 'initDone':
+        for (const uid of graph.uidsOf(graphKind(resource)))
+          if (!listed?.has(uid)) drop(graph, handlers, uid);
+        listed = undefined;
+        onListed();
+        break;
+      case 'apply':
+        take(nodeOf(resource, event.object));
+        break;
+      case 'delete':
+        drop(graph, handlers, event.object.metadata.uid);
+    }
+  }
 }
