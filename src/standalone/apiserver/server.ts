@@ -167,7 +167,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   serveCustomKinds(cache, kinds, log);
   const roles = rbac(cache);
   const tokens = authn && serviceAccountTokens(authn.serviceAccount, cache, () => clock.now());
-  const plugins = admissionPlugins({ cache, clock, random, serviceCidr, rbac: roles });
+  const plugins = admissionPlugins({ cache, kinds, clock, random, serviceCidr, rbac: roles });
   const registry: RegistryDeps = {
     store,
     cache,

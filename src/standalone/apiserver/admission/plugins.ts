@@ -1,6 +1,7 @@
 import type { Clock } from '../../../lib/clock.ts';
 import { noEscalation } from '../auth/escalation.ts';
 import type { Rbac } from '../auth/rbac.ts';
+import type { KindTable } from '../registry/kind-table.ts';
 import type { AdmissionPlugin } from '../registry/request.ts';
 import type { WatchCache } from '../registry/watch-cache.ts';
 import { clusterIpAllocator, serviceRange } from './cluster-ip.ts';
@@ -12,6 +13,7 @@ import { claimResize, defaultStorageClass, storageInUseProtection } from './stor
 
 export interface PluginDeps {
   readonly cache: WatchCache;
+  readonly kinds: KindTable;
   readonly clock: Clock;
   readonly random: () => number;
   readonly serviceCidr: string;
@@ -19,7 +21,14 @@ export interface PluginDeps {
 }
 
 /** All admission, in the order in which it changes objects. */
-export function admissionPlugins({ cache, clock, random, serviceCidr, rbac }: PluginDeps): AdmissionPlugin[] {
+export function admissionPlugins({
+  cache,
+  kinds,
+  clock,
+  random,
+  serviceCidr,
+  rbac,
+}: PluginDeps): AdmissionPlugin[] {
   return [
     namespaceLifecycle(cache),
     serviceAccountAdmission(cache, random),
@@ -29,7 +38,7 @@ export function admissionPlugins({ cache, clock, random, serviceCidr, rbac }: Pl
     storageInUseProtection,
     claimResize(cache),
     clusterIpAllocator(cache, serviceRange(serviceCidr), random),
-    customDefinitions(() => clock.now()),
+    customDefinitions(kinds, () => clock.now()),
     noEscalation(rbac),
   ];
 }

@@ -113,3 +113,34 @@ test('a deleted definition takes its objects along, but waits for their finalize
   await call('POST', crds, definition('things', 'Thing'));
   expect((await call('GET', things)).body['items']).toEqual([]);
 });
+
+test('names that another kind has are not accepted, and the other kind stays what it was', async () => {
+  const pods = definition('pods', 'Pod', 'apps');
+  await call('POST', crds, {
+    ...pods,
+    spec: { ...pods.spec, names: { plural: 'deployments', kind: 'Mine' } },
+    metadata: { name: 'deployments.apps' },
+  });
+  const stored = (await call('GET', `${crds}/deployments.apps`)).body;
+  expect(stored['status']?.['conditions']).toMatchObject([
+    { type: 'NamesAccepted', status: 'False' },
+    { type: 'Established', status: 'False' },
+  ]);
+  expect((await call('GET', '/apis/apps/v1/deployments')).body['kind']).toBe('DeploymentList');
+  const twin = definition('twins', 'Widget');
+  expect((await call('POST', crds, twin)).body['status']?.['conditions']).toMatchObject([
+    { status: 'False' },
+    { status: 'False' },
+  ]);
+  expect((await call('GET', '/apis/example.com/v1/twins')).code).toBe(404);
+});
+
+test('a definition that changes is served as it is now', async () => {
+  const made = (await call('POST', crds, definition('parts', 'Part'))).body;
+  const versions = (made['spec']?.['versions'] ?? []) as unknown as { name: string; served: boolean }[];
+  const spec = { ...made['spec'], versions: versions.map((v) => ({ ...v, served: v.name === 'v1' })) };
+  expect((await call('GET', '/apis/example.com/v1beta1/parts')).code).toBe(200);
+  expect((await call('PUT', `${crds}/parts.example.com`, { ...made, spec })).code).toBe(200);
+  await expect.poll(async () => (await call('GET', '/apis/example.com/v1beta1/parts')).code).toBe(404);
+  expect((await call('GET', '/apis/example.com/v1/parts')).code).toBe(200);
+});

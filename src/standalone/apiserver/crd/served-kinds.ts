@@ -1,4 +1,5 @@
 import type { Logger } from '../../../lib/log.ts';
+import { isEstablished } from '../admission/custom-definition.ts';
 import type { ApiObject } from '../kind.ts';
 import type { KindTable } from '../registry/kind-table.ts';
 import type { WatchCache } from '../registry/watch-cache.ts';
@@ -10,7 +11,7 @@ export const crdStorage = 'apiextensions.k8s.io/customresourcedefinitions';
 export function serveCustomKinds(cache: WatchCache, kinds: KindTable, log: Logger): () => void {
   const crds = cache.of(crdStorage);
   const set = (name: string, crd: ApiObject | undefined) => {
-    if (!crd) return kinds.setCustom(name, []);
+    if (!crd || !isEstablished(crd)) return kinds.setCustom(name, []);
     try {
       kinds.setCustom(name, kindsOfCrd(crd).kinds);
     } catch (err) {
