@@ -1,5 +1,5 @@
 import { build } from 'esbuild';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brokerSpawner, type SpawnBroker } from '../../src/ceph/broker/spawn-broker.ts';
@@ -11,19 +11,21 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 export async function testBrokerSpawner(tree: CephTree): Promise<SpawnBroker> {
   const folder = join(repository, 'node_modules/.cache');
   await mkdir(folder, { recursive: true });
-  const outfile = join(folder, `broker-for-tests-${process.pid}.mjs`);
+  const fresh = join(folder, `broker-for-tests-${process.pid}.mjs`);
+  const outfile = join(folder, 'broker-for-tests.mjs');
   await build({
     stdin: {
       contents: "import { runBroker } from './src/ceph/broker/child.ts'; await runBroker();",
       resolveDir: repository,
       loader: 'ts',
     },
-    outfile,
+    outfile: fresh,
     bundle: true,
     platform: 'node',
     format: 'esm',
     external: ['koffi'],
     logLevel: 'warning',
   });
+  await rename(fresh, outfile); // Whole at any time, though another run may be starting brokers from it.
   return brokerSpawner({ command: process.execPath, args: [outfile], libraryPath: tree.libraryPath });
 }
