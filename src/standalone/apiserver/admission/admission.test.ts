@@ -163,6 +163,22 @@ describe('pods', () => {
     expect(none.body['message']).toBe('pods "x" is forbidden: no PriorityClass with name nope was found');
   });
 
+  test.each([
+    ['BestEffort', {}],
+    ['Burstable', { requests: { cpu: '1' } }],
+    ['Burstable', { limits: { cpu: '1' } }],
+    ['Guaranteed', { limits: { cpu: '1', memory: '1Gi' } }],
+    ['Burstable', { requests: { cpu: '500m', memory: '1Gi' }, limits: { cpu: '1', memory: '1Gi' } }],
+    ['Guaranteed', { requests: { cpu: '1000m', memory: '1024Mi' }, limits: { cpu: '1', memory: '1Gi' } }],
+  ])('begin Pending, as %s for %j', async (qosClass, resources) => {
+    const made = await call('POST', pods, {
+      metadata: { generateName: 'qos-' },
+      spec: { containers: [{ name: 'c', image: 'i', resources }] },
+      status: { phase: 'Running' },
+    });
+    expect(made.body['status']).toEqual({ phase: 'Pending', qosClass });
+  });
+
   test('are bound to a node once', async () => {
     await call('POST', pods, { metadata: { name: 'bind' }, spec: spec() });
     const binding = (node: string) => ({ metadata: { name: 'bind' }, target: { kind: 'Node', name: node } });

@@ -6,6 +6,7 @@ import type { AdmissionPlugin } from '../registry/request.ts';
 import type { WatchCache } from '../registry/watch-cache.ts';
 import { clusterIpAllocator, serviceRange } from './cluster-ip.ts';
 import { customDefinitions } from './custom-definition.ts';
+import { initialStatus } from './initial-status.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { defaultTolerations, priorityAdmission } from './pod-defaults.ts';
 import { serviceAccountAdmission } from './service-account.ts';
@@ -39,6 +40,7 @@ export function admissionPlugins({
     claimResize(cache),
     clusterIpAllocator(cache, serviceRange(serviceCidr), random),
     customDefinitions(kinds, () => clock.now()),
+    initialStatus,
     noEscalation(rbac),
   ];
 }

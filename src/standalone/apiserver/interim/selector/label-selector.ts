@@ -1,27 +1,21 @@
-export function parseLabelSelector(text: string): {
-  matches(labels: Readonly<Record<string, string>>): boolean;
-} {
+type L = Readonly<Record<string, string>>;
+export function parseLabelSelector(text: string): { matches(labels: L): boolean } {
   const terms = text
     .split(/,(?![^()]*\))/)
     .map((t) => t.trim())
     .filter((t) => t !== '')
-    .map((t) => {
-      const set = /^(\S+)\s+(in|notin)\s+\((.*)\)$/.exec(t);
+    .map((t): ((l: L) => boolean) => {
+      const name = '[A-Za-z0-9][-A-Za-z0-9_./]*';
+      const set = new RegExp(`^(${name})\\s+(in|notin)\\s+\\(([^()]*)\\)$`).exec(t);
       if (set) {
         const vs = (set[3] as string).split(',').map((v) => v.trim());
-        return (l: Readonly<Record<string, string>>) =>
-          vs.includes(l[set[1] as string] ?? '\0') === (set[2] === 'in');
+        return (l) => vs.includes(l[set[1] as string] ?? '\0') === (set[2] === 'in');
       }
-      if (t.includes('!=')) {
-        const [k = '', v = ''] = t.split('!=');
-        return (l: Readonly<Record<string, string>>) => l[k.trim()] !== v.trim();
-      }
-      if (t.includes('=')) {
-        const [k = '', v = ''] = t.split(/==?/);
-        return (l: Readonly<Record<string, string>>) => l[k.trim()] === v.trim();
-      }
-      if (t.startsWith('!')) return (l: Readonly<Record<string, string>>) => l[t.slice(1)] === undefined;
-      return (l: Readonly<Record<string, string>>) => l[t] !== undefined;
+      const eq = new RegExp(`^(${name})\\s*(!=|==|=)\\s*([-A-Za-z0-9_.]*)$`).exec(t);
+      if (eq) return (l) => (l[eq[1] as string] === eq[3]) !== (eq[2] === '!=');
+      const has = new RegExp(`^(!?)\\s*(${name})$`).exec(t);
+      if (has) return (l) => (l[has[2] as string] !== undefined) !== (has[1] === '!');
+      throw new Error(`unable to parse requirement: ${t}`);
     });
   return { matches: (l) => terms.every((f) => f(l)) };
 }
