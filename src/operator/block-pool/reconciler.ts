@@ -12,6 +12,7 @@ import type { ReconcileContext, Reconciler } from '../../control/reconciler.ts';
 import { writeStatus } from '../../control/status.ts';
 import { isDeadlineError } from '../../lib/deadline.ts';
 import { liveRookOperator } from '../ceph-cluster/rook-operator.ts';
+import { writeLimitMs } from '../ceph-cluster/write-proof.ts';
 import { fieldsNotHonoured } from '../not-honoured.ts';
 import { finalizePool } from './finalize.ts';
 import { poolName, type BlockPoolDeps } from './pool.ts';
@@ -161,7 +162,7 @@ async function prove(
   }
   try {
     if (!initialised.has(pool.uid)) {
-      await proveWrite(ceph, pool.name, pool.uid, { signal, timeoutMs: 3_000 });
+      await proveWrite(ceph, pool.name, pool.uid, { signal, timeoutMs: writeLimitMs });
       if (pool.application === 'rbd') await ceph.rbd.initPool({ pool: pool.name }, { signal });
       initialised.add(pool.uid);
     }

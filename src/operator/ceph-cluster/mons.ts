@@ -27,13 +27,10 @@ export async function ensureMons(
   work: ClusterWork,
   plan: MonPlan,
   fsid: string,
-  fewHosts: boolean,
 ): Promise<readonly Stored<Deployment>[]> {
   await ensureMonMap(work, plan, fsid);
   return await Promise.all(
-    plan.mons.map((mon) =>
-      work.objects.ensure(Deployments, monDeployment(work, mon, fsid, fewHosts), work.signal),
-    ),
+    plan.mons.map((mon) => work.objects.ensure(Deployments, monDeployment(work, mon, fsid), work.signal)),
   );
 }
 
@@ -56,15 +53,9 @@ async function ensureMonMap(work: ClusterWork, plan: MonPlan, fsid: string): Pro
 }
 
 /**
- * One mon. Its init container makes the store, and ends well where there is one. `fewHosts`: the first
- * CRUSH rule keeps copies apart by OSD, for with fewer than three hosts it could never be met.
+ * One mon. Its init container makes the store, and ends well where there is one.
  */
-export function monDeployment(
-  work: ClusterWork,
-  mon: PlannedMon,
-  fsid: string,
-  fewHosts: boolean,
-): Deployment {
+export function monDeployment(work: ClusterWork, mon: PlannedMon, fsid: string): Deployment {
   const dataDir = `/var/lib/ceph/mon/ceph-${mon.name}`;
   const resources = resourcesOf(work, 'mon');
   const args = (keyringFile: string) => [
@@ -86,7 +77,7 @@ export function monDeployment(
         hostPath: { path: `${dataDirOf(work.cluster)}/mon-${mon.name}/data`, type: 'DirectoryOrCreate' },
       },
     ],
-    initContainers: makeStore(work, parts, fewHosts),
+    initContainers: makeStore(work, parts),
     containers: [
       cephContainer(
         work,
@@ -128,19 +119,14 @@ interface MonParts {
 }
 
 /** Makes the store, which does nothing where there is one, and gives it to the daemon’s user. */
-function makeStore(work: ClusterWork, { args, data, resources }: MonParts, fewHosts: boolean): Container[] {
+function makeStore(work: ClusterWork, { args, data, resources }: MonParts): Container[] {
   return [
     cephContainer(
       work,
       {
         name: 'init-mon-fs',
         command: ['ceph-mon'],
-        args: [
-          ...args(keyringPath),
-          '--mkfs',
-          '--monmap=/etc/ceph/monmap-store/monmap',
-          ...(fewHosts ? ['--osd-crush-chooseleaf-type=0'] : []),
-        ],
+        args: [...args(keyringPath), '--mkfs', '--monmap=/etc/ceph/monmap-store/monmap'],
         volumeMounts: [
           keyringMount(keyring),
           { name: monmapSecret, mountPath: '/etc/ceph/monmap-store', readOnly: true },

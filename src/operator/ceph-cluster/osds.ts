@@ -54,6 +54,15 @@ export async function ensureOsds(
   };
 }
 
+/** Starts the jobs that look at disks, and no more: what they report is taken up by `ensureOsds`. */
+export async function startPreparing(
+  work: ClusterWork,
+  nodes: readonly StorageNode[],
+  fsid: string,
+): Promise<void> {
+  await Promise.all(nodes.filter((node) => node.usable).map((node) => ensurePrepareJob(work, node, fsid)));
+}
+
 interface NodeLook {
   readonly node: StorageNode;
   readonly map: Stored<ConfigMap> | undefined;

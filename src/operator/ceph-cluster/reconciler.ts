@@ -21,14 +21,14 @@ import type { CephLinks } from './link.ts';
 import { ensureMgrs } from './mgrs.ts';
 import { ensureMonPlan } from './mon-plan.ts';
 import { ensureMons } from './mons.ts';
-import { ensureOsds, type OsdState } from './osds.ts';
+import { ensureOsds, startPreparing, type OsdState } from './osds.ts';
 import { waitsFor, waitsForMons } from './readiness.ts';
 import { liveRookOperator } from './rook-operator.ts';
 import { clusterStatus, type ClusterFindings } from './status.ts';
 import { storageNodes, type StorageNode } from './storage-nodes.ts';
 import { validateCluster } from './validate.ts';
 import { cephImageOf, type ClusterWork, type Problem, type Wait } from './work.ts';
-import { provesWrite } from './write-proof.ts';
+import { ensureInternalPool, provesWrite } from './write-proof.ts';
 
 export interface ClusterDeps {
   readonly kube: KubeClient;
@@ -139,17 +139,15 @@ async function runSteps(
   }
 
   const identity = await ensureIdentity(work);
-  const [plan, nodes] = await Promise.all([
+  const nodes = await storageNodes(work);
+  // Preparing disks takes longest, so it starts first; nothing of it needs the mons.
+  const [plan] = await Promise.all([
     ensureMonPlan(work),
-    storageNodes(work),
+    startPreparing(work, nodes, identity.fsid),
     ensureKeyrings(work, identity),
   ]);
   if ('reason' in plan) return ended(base, [plan]);
-  const fewHosts = nodes.length < 3;
-  const [mons] = await Promise.all([
-    ensureMons(work, plan, identity.fsid, fewHosts),
-    ensureMgrs(work, identity.fsid),
-  ]);
+  const [mons] = await Promise.all([ensureMons(work, plan, identity.fsid), ensureMgrs(work, identity.fsid)]);
   const ceph = deps.links.connected(refOf(work.cluster), {
     monHost: plan.monHost,
     user: 'client.admin',
@@ -157,6 +155,7 @@ async function runSteps(
     fsid: identity.fsid,
   });
   const refused = ceph ? await configureCeph(work, ceph, applied) : [];
+  if (ceph && identity.fresh) await ensureInternalPool(work, ceph, nodes.length);
   // Disks are looked at and made into OSDs beside the mons’ start.
   const osds = await ensureOsds(work, nodes, identity, ceph);
   if (!ceph) return ended({ ...base, storage: osds.nodes }, waitsForMons(mons));
@@ -188,15 +187,14 @@ async function connectedTurn(
   const { ceph, osds, refused } = turn;
   const health: HealthLook = await lookAtHealth(work, ceph);
   const found = { ...base, health };
-  // Starting CSI’s pods before the OSDs’ would take the CPU that the OSDs need.
-  if (osds.wanted.length > 0 && osds.preparing.length === 0 && health.status.osds.up > 0)
-    await deps.ensureCsi(work, ceph, turn.monHost);
   const waits = waitsFor(work, health, osds);
   const wasReady = work.cluster.status?.phase === 'Ready';
   // A cluster that was ready stays so while a daemon is down; Ceph’s health tells of that.
   if (waits.length > 0 && !(wasReady && health.status.osds.up > 0))
     return ended(withRefused(found, refused), waits);
   const proven = await recentlyProven(work, turn, health);
+  // Not before: CSI’s pods would take the CPU that OSDs need to come up.
+  if (proven) await deps.ensureCsi(work, ceph, turn.monHost);
   if (!proven)
     return ended(withRefused(found, refused), [
       {

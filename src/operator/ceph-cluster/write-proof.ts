@@ -7,7 +7,8 @@ import { isDeadlineError } from '../../lib/deadline.ts';
 import { versionInImageName } from './ceph-version.ts';
 import { cephImageOf, type ClusterWork } from './work.ts';
 
-const writeLimitMs = 3_000;
+/** A write waits inside Ceph until its placement group is active; a call past its limit costs the connection. */
+export const writeLimitMs = 10_000;
 const minimumLegacyMajor = 17;
 
 /**
@@ -21,7 +22,9 @@ export async function provesWrite(
   osds: number,
   hosts: number,
 ): Promise<boolean> {
-  const pool = await internalPool(work, ceph, osds, hosts);
+  const pool = await ensureInternalPool(work, ceph, hosts);
+  await meetRule(work, ceph, pool, hosts);
+  await meetMinSize(work, ceph, pool, osds);
   try {
     await proveWrite(ceph, pool.name, work.cluster.metadata.uid, {
       signal: work.signal,
@@ -59,35 +62,32 @@ async function meetMinSize(work: ClusterWork, ceph: Ceph, pool: Pool, osds: numb
   await setPool(ceph, pool.name, 'min_size', minSize, work.signal);
 }
 
-/** Copies stay on OSDs of their own where there are too few hosts for more. */
-const internalRule = (hosts: number) => (hosts >= 3 ? 'host' : 'osd');
+const copies = 3;
 
-async function internalPool(work: ClusterWork, ceph: Ceph, osds: number, hosts: number): Promise<Pool> {
+/** Ceph’s own pool: `.mgr` since Quincy. */
+function internalPoolName(work: ClusterWork): readonly [name: string, application: string] {
   const major = versionInImageName(cephImageOf(work))?.major ?? minimumLegacyMajor;
-  const [name, application] =
-    major >= minimumLegacyMajor ? ['.mgr', 'mgr'] : ['device_health_metrics', 'mgr_devicehealth'];
-  const size = Math.min(3, Math.max(1, osds));
+  return major >= minimumLegacyMajor ? ['.mgr', 'mgr'] : ['device_health_metrics', 'mgr_devicehealth'];
+}
+
+/**
+ * Makes the internal pool before the first OSD is up. Ceph’s mgr would make it a little later, with a rule
+ * that one host cannot meet; to mend that under a waiting write costs the writer ten seconds. Copies stay
+ * on OSDs of their own where there are too few hosts for more.
+ */
+export async function ensureInternalPool(work: ClusterWork, ceph: Ceph, hosts: number): Promise<Pool> {
+  const [name, application] = internalPoolName(work);
   const existing = (await readPools(ceph, work.signal)).find((pool) => pool.name === name);
-  if (existing) {
-    // It was made while there were fewer OSDs; copies are never taken away.
-    if (existing.size < size) await setPool(ceph, name, 'size', size, work.signal);
-    await meetRule(work, ceph, existing, hosts);
-    await meetMinSize(work, ceph, existing, osds);
-    return existing;
-  }
-  const failureDomain = internalRule(hosts);
+  if (existing) return existing;
+  const failureDomain = hosts >= copies ? 'host' : 'osd';
   const rule = await createRule(
     ceph,
     `holdfast_internal_${failureDomain}`,
     { root: 'default', failureDomain },
     work.signal,
   );
-  const pool = await createPool(
-    ceph,
-    name,
-    { size, pgNum: 1, crushRule: rule.name, autoscaleMode: 'on' },
-    work.signal,
-  );
+  const spec = { size: copies, pgNum: 1, crushRule: rule.name, autoscaleMode: 'on' } as const;
+  const pool = await createPool(ceph, name, spec, work.signal);
   await enableApplication(ceph, name, application, work.signal);
   return pool;
 }
