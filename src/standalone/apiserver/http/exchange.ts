@@ -23,6 +23,11 @@ export interface Exchange extends ObjectRequest {
 /** The answer, or `streamed` where the handler wrote it itself. */
 export type Answer = Reply | 'streamed';
 
+const maxManagerLength = 128;
+
+const programOf = (userAgent = 'unknown'): string =>
+  (userAgent.split('/')[0] ?? '').slice(0, maxManagerLength);
+
 /** Options of a write, from its query; 400 where one is unknown. */
 export function writeOptions({ query, req }: Pick<Exchange, 'query' | 'req'>): WriteOptions {
   const dryRuns = query.getAll('dryRun').filter((text) => text !== '');
@@ -34,12 +39,12 @@ export function writeOptions({ query, req }: Pick<Exchange, 'query' | 'req'>): W
       `fieldValidation: Unsupported value: "${validation}": supported values: "Ignore", "Strict", "Warn"`,
     );
   const manager = query.get('fieldManager') ?? '';
-  if (manager.length > 128) throw badRequest('fieldManager: Too long: may not be more than 128 bytes');
+  if (manager.length > maxManagerLength)
+    throw badRequest('fieldManager: Too long: may not be more than 128 bytes');
   return {
     dryRun: dryRuns.length > 0,
     fieldValidation: (validation === '' ? 'Warn' : validation) as FieldValidation,
     // As Kubernetes names a manager that did not name itself: by its program.
-    fieldManager:
-      manager === '' ? ((req.headers['user-agent'] ?? 'unknown').split('/')[0] as string) : manager,
+    fieldManager: manager === '' ? programOf(req.headers['user-agent']) : manager,
   };
 }

@@ -8,7 +8,11 @@ export function cloneJson<T>(value: T): T {
   const copy: Record<string, unknown> = {};
   for (const key of Object.keys(value)) {
     const inner = (value as Record<string, unknown>)[key];
-    copy[key] = typeof inner === 'object' && inner !== null ? cloneJson(inner) : inner;
+    const own = typeof inner === 'object' && inner !== null ? cloneJson(inner) : inner;
+    // Assigned plainly, this key would set the copy's prototype instead.
+    if (key === '__proto__')
+      Object.defineProperty(copy, key, { value: own, enumerable: true, writable: true, configurable: true });
+    else copy[key] = own;
   }
   return copy as T;
 }

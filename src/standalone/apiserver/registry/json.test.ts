@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { cloneJson, rfc3339, sameJson, setAt, valueAt } from './json.ts';
+
+test('a copy shares nothing with its original and loses no key', () => {
+  const original = JSON.parse('{"a":[{"b":null}],"__proto__":{"x":1},"c":{"d":"e"}}') as {
+    a: { b: null }[];
+    c: object;
+  };
+  const copy = cloneJson(original);
+  expect(JSON.stringify(copy)).toBe(JSON.stringify(original));
+  expect(copy.a[0]).not.toBe(original.a[0]);
+  expect(Object.keys(copy)).toContain('__proto__');
+  expect(({} as { x?: unknown }).x).toBeUndefined();
+});
+
+test.each([
+  [{ a: 1, b: [1, { c: null }] }, { b: [1, { c: null }], a: 1 }, true],
+  [{ a: 1 }, { a: 1, b: undefined }, true],
+  [{ a: 1 }, { a: 1, b: null }, false],
+  [[1, 2], [2, 1], false],
+  [[], {}, false],
+  ['1', 1, false],
+  [{ a: {} }, { a: [] }, false],
+])('%j and %j are the same: %s', (a, b, same) => {
+  expect(sameJson(a, b)).toBe(same);
+  expect(sameJson(b, a)).toBe(same);
+});
+
+test('paths with and without a leading dot', () => {
+  const object = { spec: { replicas: 3 } };
+  expect(valueAt(object, '.spec.replicas')).toBe(3);
+  expect(valueAt(object, 'spec.none.deeper')).toBeUndefined();
+  setAt(object, '.status.count', 1);
+  expect(object).toEqual({ spec: { replicas: 3 }, status: { count: 1 } });
+});
+
+test('times are seconds in UTC', () => {
+  expect(rfc3339(Date.UTC(2026, 0, 2, 3, 4, 5, 678))).toBe('2026-01-02T03:04:05Z');
+});
