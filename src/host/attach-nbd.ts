@@ -1,5 +1,5 @@
-import { access, mkdir, rm, stat } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
@@ -13,66 +13,28 @@ import type { HostTools } from './tools.ts';
 export interface NbdDeps {
   readonly tools: HostTools;
   readonly mounts: Mounts;
-  /** Mode 0700; one folder an image with its conf and keyring. */
+  /** Mode 0700; one folder an image, with its conf and keyring. */
   readonly stateDir: string;
   readonly sys?: string;
+  readonly proc?: string;
 }
 
-const Mapped = z.array(
-  z.object({
-    pool: z.string(),
-    namespace: z.string().default(''),
-    image: z.string(),
-    device: z.string(),
-  }),
-);
+const Mapped = z.array(z.object({ id: z.coerce.number(), device: z.string() }));
+const ImageShape = z.object({
+  clusterId: z.string(),
+  pool: z.string(),
+  namespace: z.string().optional(),
+  image: z.string(),
+});
 const mapLimitMs = 30_000;
 
 /** librbd behind the kernel's NBD, by the rbd-nbd tool. */
-export function nbdAttacher({ tools, mounts, stateDir, sys = '/sys' }: NbdDeps): RbdAttacher {
+export function nbdAttacher(deps: NbdDeps): RbdAttacher {
+  const { tools, mounts, sys = '/sys' } = deps;
   const locks = keyedLock();
-  const identity = (image: ImageSpec) =>
-    createHash('sha256')
-      .update(JSON.stringify([image.clusterId, image.pool, image.namespace ?? '', image.image]))
-      .digest('hex')
-      .slice(0, 20);
-  const filesOf = (image: ImageSpec) => {
-    const dir = join(stateDir, identity(image));
-    return { dir, conf: join(dir, 'ceph.conf'), keyring: join(dir, 'keyring') };
-  };
-
-  const list = async (signal: AbortSignal): Promise<AttachedDevice[]> => {
-    const { stdout } = await tools.run('rbd-nbd', ['list-mapped', '--format', 'json'], { signal });
-    const entries = stdout.trim() === '' ? [] : Mapped.parse(JSON.parse(stdout));
-    return await Promise.all(
-      entries.map(async ({ pool, namespace, image, device }) => ({
-        clusterId: '',
-        pool,
-        ...(namespace === '' ? {} : { namespace }),
-        image,
-        device,
-        ...deviceNumbers((await stat(device, { bigint: true })).rdev),
-        alive: true, // list-mapped names only those whose daemon lives.
-      })),
-    );
-  };
-  const exists = (path: string) =>
-    access(path).then(
-      () => true,
-      () => false,
-    );
-  // rbd-nbd does not say which cluster a device belongs to; the private folder of the image does.
-  const find = async (image: ImageSpec, signal: AbortSignal): Promise<AttachedDevice | undefined> => {
-    if (!(await exists(filesOf(image).conf))) return undefined;
-    const found = (await list(signal)).find(
-      (device) =>
-        device.pool === image.pool &&
-        (device.namespace ?? '') === (image.namespace ?? '') &&
-        device.image === image.image,
-    );
-    return found && { ...found, clusterId: image.clusterId };
-  };
-
+  const lockOf = (image: ImageSpec) => filesOf(deps, image).dir;
+  const find = async (image: ImageSpec, signal: AbortSignal) =>
+    (await list(deps, signal)).find((device) => lockOf(device) === lockOf(image));
   return {
     name: 'rbd-nbd',
     async unusable() {
@@ -83,51 +45,103 @@ export function nbdAttacher({ tools, mounts, stateDir, sys = '/sys' }: NbdDeps):
       return (await exists(join(sys, 'block/nbd0'))) ? undefined : 'the kernel has no nbd module';
     },
     attach: (request, signal) =>
-      locks.run(identity(request), signal, async () => {
+      locks.run(lockOf(request), signal, async () => {
         const existing = await find(request, signal);
         if (existing) return existing;
-        const { dir, conf, keyring } = filesOf(request);
-        await mkdir(dir, { recursive: true, mode: 0o700 });
-        await writeFileAtomic(keyring, `[client.${plainUser(request)}]\n\tkey = ${request.key}\n`, 0o600);
-        await writeFileAtomic(
-          conf,
-          `[global]\nmon_host = ${request.monHost}\nkeyring = ${keyring}\nadmin_socket =\nlog_file =\nrbd_cache = false\n`,
-          0o600,
-        );
-        const place = [request.pool, ...(request.namespace ? [request.namespace] : []), request.image].join(
-          '/',
-        );
-        const args = [
-          'map',
-          '--conf',
-          conf,
-          '--id',
-          plainUser(request),
-          ...(request.readOnly ? ['--read-only'] : []),
-          place,
-        ];
-        await tools.run('rbd-nbd', args, { signal, timeoutMs: mapLimitMs });
+        await writeFiles(deps, request);
+        await tools.run('rbd-nbd', mapArguments(deps, request), { signal, timeoutMs: mapLimitMs });
         const made = await find(request, signal);
         if (!made) throw new Error(`rbd-nbd mapped ${request.image}, but does not list it`);
         return made;
       }),
     detach: (image, signal) =>
-      locks.run(identity(image), signal, async () => {
+      locks.run(lockOf(image), signal, async () => {
         const device = await find(image, signal);
         if (device) {
           const [mount] = mountsOfDevice(await mounts.list(), device);
           if (mount) throw new DeviceBusyError(device.device, `the mount at ${mount.mountPoint}`);
           await tools.run('rbd-nbd', ['unmap', device.device], { signal, timeoutMs: mapLimitMs });
         }
-        await rm(filesOf(image).dir, { recursive: true, force: true });
+        await rm(filesOf(deps, image).dir, { recursive: true, force: true });
       }),
     async resize(image, _sizeBytes, signal) {
       const device = await find(image, signal);
       if (!device) throw new Error(`${image.image} is not attached`);
       return await blockSize(device.device, sys); // rbd-nbd watches the image and tells the kernel by itself.
     },
-    list,
+    list: (signal) => list(deps, signal),
   };
 }
 
+function filesOf({ stateDir }: NbdDeps, image: ImageSpec) {
+  const identity = JSON.stringify([image.clusterId, image.pool, image.namespace ?? '', image.image]);
+  const dir = join(stateDir, createHash('sha256').update(identity).digest('hex').slice(0, 20));
+  return {
+    dir,
+    conf: join(dir, 'ceph.conf'),
+    keyring: join(dir, 'keyring'),
+    image: join(dir, 'image.json'),
+  };
+}
+
+async function writeFiles(deps: NbdDeps, request: AttachRequest): Promise<void> {
+  const files = filesOf(deps, request);
+  const { clusterId, pool, namespace, image } = request;
+  await mkdir(files.dir, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(files.image, JSON.stringify({ clusterId, pool, namespace, image }));
+  await writeFileAtomic(files.keyring, `[client.${plainUser(request)}]\n\tkey = ${request.key}\n`);
+  const conf = [
+    '[global]',
+    `mon_host = ${request.monHost}`,
+    `keyring = ${files.keyring}`,
+    'admin_socket =',
+    'log_file =',
+    'rbd_cache = false',
+  ];
+  await writeFileAtomic(files.conf, `${conf.join('\n')}\n`);
+}
+
+function mapArguments(deps: NbdDeps, request: AttachRequest): string[] {
+  const place = [request.pool, ...(request.namespace ? [request.namespace] : []), request.image];
+  return [
+    'map',
+    '--conf',
+    filesOf(deps, request).conf,
+    '--id',
+    plainUser(request),
+    ...(request.readOnly ? ['--read-only'] : []),
+    place.join('/'),
+  ];
+}
+
+/**
+ * Devices whose daemon was started with a conf of ours. rbd-nbd names pool and image, but not the cluster: two
+ * clusters may each have an image of one name.
+ */
+async function list(deps: NbdDeps, signal: AbortSignal): Promise<AttachedDevice[]> {
+  const { tools, stateDir, proc = '/proc' } = deps;
+  const { stdout } = await tools.run('rbd-nbd', ['list-mapped', '--format', 'json'], { signal });
+  const mapped = stdout.trim() === '' ? [] : Mapped.parse(JSON.parse(stdout));
+  const devices: AttachedDevice[] = [];
+  for (const name of await readdir(stateDir).catch(() => [])) {
+    const text = await readFile(join(stateDir, name, 'image.json'), 'utf8').catch(() => undefined);
+    if (text === undefined) continue;
+    const { namespace, ...image } = ImageShape.parse(JSON.parse(text));
+    for (const { id, device } of mapped) {
+      const args = (await readFile(`${proc}/${id}/cmdline`, 'utf8').catch(() => '')).split('\0');
+      if (!args.includes(join(stateDir, name, 'ceph.conf'))) continue;
+      const numbers = deviceNumbers((await stat(device, { bigint: true })).rdev);
+      // list-mapped names only those whose daemon lives.
+      devices.push({ ...image, ...(namespace ? { namespace } : {}), device, ...numbers, alive: true });
+    }
+  }
+  return devices;
+}
+
 const plainUser = (request: AttachRequest) => request.user.replace(/^client\./, '');
+
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -46,6 +46,7 @@ import type { Ceph } from '../../src/ceph/seam.ts';
 import { parseCephVersion, readVersions } from '../../src/ceph/versions.ts';
 import { proveWrite } from '../../src/ceph/write-proof.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { identifyProcess } from '../../src/lib/process-identity.ts';
 import { startCephCluster, type CephCluster } from '../support/ceph-cluster.ts';
 
 interface Bench {
@@ -462,6 +463,23 @@ describe.each(backends)('$name', ({ start }) => {
     await objects.remove(rbd, 'locked', options);
   });
 
+  test('fifty races for one lock from two clients: one wins each time', async () => {
+    const outcomes = new Set<string>();
+    for (let round = 0; round < 50; round++) {
+      const lock = (cookie: string) => ({ name: 'attach', cookie, description: '' });
+      const results = await Promise.all([
+        nameOf(ceph.objects.lock(rbd, 'raced', lock('node-a'), options)),
+        nameOf(bench.other.objects.lock(rbd, 'raced', lock('node-b'), options)),
+      ]);
+      outcomes.add([...results].sort().join(' '));
+      const [holder] = await ceph.objects.lockHolders(rbd, 'raced', 'attach', options);
+      expect(holder?.cookie).toBe(results[0] === 'no error' ? 'node-a' : 'node-b');
+      await ceph.objects.breakLock(rbd, 'raced', 'attach', holder!, options);
+    }
+    expect([...outcomes]).toEqual(['EBUSY no error']);
+    await ceph.objects.remove(rbd, 'raced', options);
+  });
+
   test('images: made, described, listed, grown, trashed, removed', async () => {
     const sizeBytes = 64n * 1024n ** 2n;
     await ceph.rbd.create(rbd, 'i', { sizeBytes, features }, options);
@@ -572,8 +590,10 @@ describe('the broker', () => {
         expect(outcome.reason).toMatchObject({ errnoName: 'ENOTCONN', retryable: true });
     expect(outcomes.some((outcome) => outcome.status === 'rejected')).toBe(true);
     await own.mon({ prefix: 'fsid' }, z.unknown(), options);
-    expect(own.broker.pid).not.toBe(pid);
-    await own.close();
+    const successor = own.broker.pid;
+    expect(successor).not.toBe(pid);
+    await own.close(); // Ends its stdin, as this process's death would.
+    expect(await identifyProcess(successor!)).toBeUndefined();
     expect(await nameOf(own.mon({ prefix: 'fsid' }, z.unknown(), options))).toBe('ESHUTDOWN');
   });
 

@@ -71,6 +71,16 @@ export function fakeObjects(state: FakeState): FakeObjectStore {
       omap.set(key, value);
       return value;
     },
+    ...locksOf(find, ensure),
+  };
+}
+
+type Find = (place: PoolPlace, object: string, operation: string) => FakeObject | undefined;
+type Ensure = (place: PoolPlace, object: string, operation: string) => FakeObject;
+
+/** cls_lock: a lock of a name on an object, its holder told apart by client and cookie. */
+function locksOf(find: Find, ensure: Ensure): Pick<FakeObjectStore, 'lock' | 'unlock' | 'lockHolders'> {
+  return {
     lock(place, object, lock, client, address) {
       const { locks } = ensure(place, object, 'lock');
       const holders = locks.get(lock.name) ?? [];

@@ -1,5 +1,5 @@
 import { cephError } from '../errno.ts';
-import type { PoolPlace, Rbd, RbdImageInfo } from '../seam.ts';
+import type { PoolPlace, Rbd, RbdCreateOptions, RbdImageInfo } from '../seam.ts';
 import { namespaceAt } from './objects.ts';
 import { newObject, type FakeImage, type FakeNamespace, type FakeState } from './state.ts';
 
@@ -33,32 +33,7 @@ export function fakeRbd(state: FakeState, nowMs: () => number): FakeRbdStore {
     return found;
   };
   return {
-    create(place, image, create) {
-      const namespace = at(place, 'rbd create');
-      requireRbdNamespace(state, place);
-      if (namespace.images.has(image)) throw cephError('EEXIST', 'rbd create', image);
-      for (const feature of create.features) {
-        if (!featureOrder.includes(feature)) throw cephError('EINVAL', 'rbd create', `feature ${feature}`);
-        const base = needs[feature];
-        if (base !== undefined && !create.features.includes(base))
-          throw cephError('EINVAL', 'rbd create', `${feature} needs ${base}`);
-      }
-      if (create.dataPool !== undefined && !state.pools.has(create.dataPool))
-        throw cephError('ENOENT', 'rbd create', `data pool ${create.dataPool}`);
-      const id = (state.nextImageId++).toString(16);
-      namespace.images.set(image, {
-        id,
-        sizeBytes: create.sizeBytes,
-        features: featureOrder.filter((feature) => create.features.includes(feature)),
-        objectSizeBytes: create.objectSizeBytes ?? 4 * 1024 * 1024,
-        dataPool: create.dataPool,
-        snapshots: [],
-        watchers: [],
-        metadata: new Map(),
-      });
-      namespace.objects.set(`rbd_id.${image}`, newObject());
-      namespace.objects.set(`rbd_header.${id}`, newObject());
-    },
+    create: (place, image, create) => createImage(state, place, image, create),
     info(place, image): RbdImageInfo | undefined {
       const found = at(place, 'rbd info').images.get(image);
       return (
@@ -107,6 +82,33 @@ export function fakeRbd(state: FakeState, nowMs: () => number): FakeRbdStore {
     },
     ...trashOf(state, nowMs),
   };
+}
+
+function createImage(state: FakeState, place: PoolPlace, image: string, create: RbdCreateOptions): void {
+  const namespace = namespaceAt(state, place, 'rbd create');
+  requireRbdNamespace(state, place);
+  if (namespace.images.has(image)) throw cephError('EEXIST', 'rbd create', image);
+  for (const feature of create.features) {
+    if (!featureOrder.includes(feature)) throw cephError('EINVAL', 'rbd create', `feature ${feature}`);
+    const base = needs[feature];
+    if (base !== undefined && !create.features.includes(base))
+      throw cephError('EINVAL', 'rbd create', `${feature} needs ${base}`);
+  }
+  if (create.dataPool !== undefined && !state.pools.has(create.dataPool))
+    throw cephError('ENOENT', 'rbd create', `data pool ${create.dataPool}`);
+  const id = (state.nextImageId++).toString(16);
+  namespace.images.set(image, {
+    id,
+    sizeBytes: create.sizeBytes,
+    features: featureOrder.filter((feature) => create.features.includes(feature)),
+    objectSizeBytes: create.objectSizeBytes ?? 4 * 1024 * 1024,
+    dataPool: create.dataPool,
+    snapshots: [],
+    watchers: [],
+    metadata: new Map(),
+  });
+  namespace.objects.set(`rbd_id.${image}`, newObject());
+  namespace.objects.set(`rbd_header.${id}`, newObject());
 }
 
 const refuseInUse = (image: FakeImage, name: string, operation: string) => {
