@@ -32,7 +32,7 @@ export function admissionPlugins({
 }: PluginDeps): AdmissionPlugin[] {
   return [
     namespaceLifecycle(cache),
-    serviceAccountAdmission(cache, random),
+    serviceAccountAdmission(cache, clock, random),
     priorityAdmission(cache),
     defaultTolerations,
     defaultStorageClass(cache),

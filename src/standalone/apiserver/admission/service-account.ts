@@ -1,15 +1,18 @@
 import type { Container, PodSpec, ServiceAccount, Volume } from 'kubernetes-types/core/v1.js';
+import type { Clock } from '../../../lib/clock.ts';
 import type { JsonObject } from '../kind.ts';
 import { isObject } from '../registry/json.ts';
 import { randomSuffix } from '../registry/object-meta.ts';
 import type { AdmissionPlugin } from '../registry/request.ts';
 import type { WatchCache } from '../registry/watch-cache.ts';
+import { waitFor } from '../registry/wait.ts';
 import { forbidden } from '../status.ts';
 
 const mountPath = '/var/run/secrets/kubernetes.io/serviceaccount';
 // A little over an hour, so that a token renewed at four fifths of its life is known from one of an hour.
 const expirationSeconds = 3607;
 const fileMode = 0o644;
+const defaultAccountWaitMs = 2_000;
 
 function tokenVolume(name: string): Volume {
   return {
@@ -44,7 +47,11 @@ function withToken(spec: PodSpec, random: () => number): void {
 }
 
 /** Every pod runs as a ServiceAccount that exists, and gets its token unless it says it wants none. */
-export function serviceAccountAdmission(cache: WatchCache, random: () => number): AdmissionPlugin {
+export function serviceAccountAdmission(
+  cache: WatchCache,
+  clock: Clock,
+  random: () => number,
+): AdmissionPlugin {
   return {
     name: 'ServiceAccount',
     async admit({ kind, operation, object, namespace, name }) {
@@ -59,7 +66,11 @@ export function serviceAccountAdmission(cache: WatchCache, random: () => number)
       spec.serviceAccount = accountName;
       const accounts = cache.of('core/serviceaccounts');
       const key = `${namespace}/${accountName}`;
-      if (!accounts.get(key)) await cache.fresh(AbortSignal.timeout(10_000));
+      const isThere = () => accounts.get(key) !== undefined;
+      if (!isThere()) await cache.fresh(AbortSignal.timeout(10_000));
+      // A new namespace's own account is made a moment after it; manifests often bring both at once.
+      if (!isThere() && accountName === 'default')
+        await waitFor(clock, accounts.onChange, isThere, defaultAccountWaitMs, new AbortController().signal);
       const account = accounts.get(key) as ServiceAccount | undefined;
       if (!account)
         throw forbidden(

@@ -277,4 +277,16 @@ describe('ServiceAccount tokens', () => {
       'pods "q" is forbidden: error looking up service account default/ghost: serviceaccount "ghost" not found',
     );
   });
+
+  test('a pod waits a moment for the account that its new namespace is to get', async () => {
+    await as(api.admin, 'POST', '/api/v1/namespaces', { metadata: { name: 'fresh' } });
+    const making = as(api.admin, 'POST', '/api/v1/namespaces/fresh/pods', {
+      metadata: { name: 'early' },
+      spec: { containers: [{ name: 'c', image: 'i' }] },
+    });
+    await as(api.admin, 'POST', '/api/v1/namespaces/fresh/serviceaccounts', {
+      metadata: { name: 'default' },
+    });
+    expect((await making).code).toBe(201);
+  });
 });
