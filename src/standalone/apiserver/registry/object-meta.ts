@@ -11,6 +11,9 @@ const dnsLabel = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const qualifiedName =
   /^(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const labelValue = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+// A prefix of 253, a slash and a name of 63. Longer text would only keep the expression busy.
+const maxQualifiedLength = 317;
+const isQualified = (text: string) => text.length <= maxQualifiedLength && qualifiedName.test(text);
 const maxAnnotationBytes = 256 * 1024;
 
 /** Five characters without vowels, so that no name spells a word. */
@@ -97,7 +100,7 @@ function labelErrors(labels: unknown): FieldError[] {
   const field = 'metadata.labels';
   if (!isObject(labels)) return [wrong(field, labels, 'must be an object')];
   return Object.entries(labels).flatMap(([key, value]) => {
-    if (!qualifiedName.test(key))
+    if (!isQualified(key))
       return [
         wrong(
           field,
@@ -125,7 +128,7 @@ function annotationErrors(annotations: unknown): FieldError[] {
   const errors: FieldError[] = [];
   for (const [key, value] of Object.entries(annotations)) {
     bytes += key.length + (typeof value === 'string' ? value.length : 0);
-    if (!qualifiedName.test(key.toLowerCase())) errors.push(wrong(field, key, 'must be a qualified name'));
+    if (!isQualified(key.toLowerCase())) errors.push(wrong(field, key, 'must be a qualified name'));
     if (typeof value !== 'string') errors.push(wrong(`${field}.${key}`, value, 'must be a string'));
   }
   if (bytes > maxAnnotationBytes)
@@ -161,7 +164,7 @@ export function metadataErrors(kind: KindInfo, object: ApiObject): FieldError[] 
     ...annotationErrors(metadata['annotations']),
     ...ownerErrors(metadata['ownerReferences']),
     ...(Array.isArray(finalizers) ? finalizers : []).flatMap((finalizer) =>
-      typeof finalizer === 'string' && qualifiedName.test(finalizer)
+      typeof finalizer === 'string' && isQualified(finalizer)
         ? []
         : [wrong('metadata.finalizers', finalizer, 'must be a qualified name')],
     ),

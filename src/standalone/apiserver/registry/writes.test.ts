@@ -74,6 +74,18 @@ describe('create', () => {
     expect(fields).toEqual(expect.arrayContaining(['metadata.name', 'metadata.labels']));
   });
 
+  test('judges a huge key at once', async () => {
+    const started = performance.now();
+    const key = `${'a'.repeat(200_000)}!`;
+    const refused = await call(
+      'POST',
+      maps,
+      map('huge', {}, { annotations: { [key]: 'x' }, finalizers: [key] }),
+    );
+    expect(refused.code).toBe(422);
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
   test.each([
     ['another kind', { kind: 'Secret', apiVersion: 'v1', metadata: { name: 'x' } }, 400],
     ['another namespace', { metadata: { name: 'x', namespace: 'default' } }, 400],
