@@ -64,8 +64,11 @@ function storeError(error: unknown, writing: boolean): unknown {
     return new StoreError('COMPACTED', error.message, { cause: error });
   if (error.message.includes('mvcc: required revision is a future revision'))
     return new StoreError('FUTURE_REVISION', error.message, { cause: error });
-  if (error.message.includes('request is too large') || error.code === Code.RESOURCE_EXHAUSTED)
+  if (error.message.includes('request is too large') || error.message.includes('larger than max'))
     return new StoreError('TOO_LARGE', error.message, { cause: error });
+  // Its disk quota is full, or it is too busy: refused, and surely not written.
+  if (error.code === Code.RESOURCE_EXHAUSTED)
+    return new StoreError('UNAVAILABLE', error.message, { cause: error });
   return new StoreError(writing ? 'OUTCOME_UNKNOWN' : 'UNAVAILABLE', error.message, { cause: error });
 }
 
