@@ -14,6 +14,7 @@ import { createEventRecorder } from '../../src/kube/events.ts';
 import { isConflict, isNotFound } from '../../src/kube/errors.ts';
 import { loadKubeConfig } from '../../src/kube/kubeconfig.ts';
 import { microTime, secondTime } from '../../src/kube/micro-time.ts';
+import { isLater } from '../../src/kube/resource-version.ts';
 import { createKubeClient } from '../../src/kube/undici-client.ts';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { silentLogger, type Logger } from '../../src/lib/log.ts';
@@ -173,8 +174,20 @@ export async function beat(bench: Bench, name: string): Promise<void> {
     renewTime: microTime(bench.environment.clock.now()),
   };
   const known = await bench.client.get(Leases, ref, { signal: bench.signal });
-  if (known) await bench.merge(Leases, ref, { spec });
-  else await bench.create(Leases, { metadata: ref, spec });
+  const { metadata } = known
+    ? await bench.merge(Leases, ref, { spec })
+    : await bench.create(Leases, { metadata: ref, spec });
+  // Time must not go on before the controllers have heard of it.
+  const cache = bench.environment.caches.cache(Leases, { namespace: ref.namespace });
+  await new Promise<void>((resolve) => {
+    const look = () => {
+      if (isLater(metadata.resourceVersion, cache.get(ref)?.metadata.resourceVersion ?? '0')) return;
+      subscription[Symbol.dispose]();
+      resolve();
+    };
+    const subscription = cache.onChange(look);
+    look();
+  });
 }
 
 let lastAddress = 1;
