@@ -552,6 +552,57 @@ describe('CSI volumes', () => {
     expect(readdirSync(join(rig.spec.folder, 'rook/csi/data', handle)).sort()).toEqual(['user-1', 'user-2']);
     expect(await rig.inside('/bin/cat', '/proc/mounts')).not.toContain('kubernetes.io~csi');
   });
+  test('a raw device comes into the pod as a device', async () => {
+    const { client } = rig;
+    const claim = await client.create(
+      core.PersistentVolumeClaims,
+      {
+        metadata: { name: 'raw', namespace },
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          volumeMode: 'Block',
+          resources: { requests: { storage: '1Gi' } },
+          volumeName: 'raw',
+          storageClassName: '',
+        },
+      },
+      { signal },
+    );
+    await client.create(
+      core.PersistentVolumes,
+      {
+        metadata: { name: 'raw' },
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          volumeMode: 'Block',
+          capacity: { storage: '1Gi' },
+          claimRef: { namespace, name: 'raw', uid: claim.metadata.uid },
+          csi: { driver, volumeHandle: 'raw-1' },
+        },
+      },
+      { signal },
+    );
+    const bound = { type: 'merge' as const, body: { status: { phase: 'Bound' } } };
+    const claimRef = { namespace, name: 'raw' };
+    await client.patch(core.PersistentVolumeClaims, claimRef, bound, { signal, subresource: 'status' });
+    const name = `csi-${createHash('sha256').update(`raw-1${driver}n1`).digest('hex')}`;
+    const spec = { attacher: driver, nodeName: 'n1', source: { persistentVolumeName: 'raw' } };
+    await client.create(core.VolumeAttachments, { metadata: { name }, spec }, { signal });
+    const attached = { type: 'merge' as const, body: { status: { attached: true } } };
+    await client.patch(core.VolumeAttachments, { name }, attached, { signal, subresource: 'status' });
+    await createPod('raw', {
+      volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'raw' } }],
+      containers: [shell(forever, { volumeDevices: [{ name: 'v', devicePath: '/dev/data' }] })],
+    });
+    await ready('raw');
+    expect((await exec('raw', '/bin/bash', '-c', 'head -c 3 /dev/data | od -An -tx1')).out).toBe(
+      ' 00 00 00\n',
+    );
+    await deletePod('raw');
+    expect(calls().slice(-2)).toEqual(['unpublish raw-1', 'unstage raw-1']);
+    await until('it is no longer in use', async () => (await inUse()).length === 0);
+    expect(await rig.inside('/bin/cat', '/proc/mounts')).not.toContain('volumeDevices');
+  });
 });
 
 describe('bad luck', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, readFileSync, rmSync, rmdirSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { Identity, Node, NodeServiceCapability_RPC_Type as Rpc } from '../../src/gen/csi/v1/csi_pb.js';
@@ -55,6 +55,7 @@ addService(
     nodeStageVolume: (request) => {
       const secret = request.secrets['key'] ?? '';
       note(`stage ${request.volumeId} ${request.publishContext['device'] ?? ''} ${secret.length}`);
+      if (request.volumeCapability?.accessType.case === 'block') return Promise.resolve({});
       const data = join(state, 'data', request.volumeId);
       mkdirSync(data, { recursive: true });
       bind(data, request.stagingTargetPath);
@@ -67,6 +68,12 @@ addService(
     },
     nodePublishVolume: (request) => {
       note(`publish ${request.volumeId} ${request.volumeContext['csi.storage.k8s.io/pod.name'] ?? ''}`);
+      if (request.volumeCapability?.accessType.case === 'block') {
+        // Any device will do to show that one arrives.
+        writeFileSync(request.targetPath, '');
+        execFileSync('mount', ['--bind', '/dev/zero', request.targetPath]);
+        return Promise.resolve({});
+      }
       if (!mountPoints().includes(request.stagingTargetPath))
         throw new RpcError(Code.FAILED_PRECONDITION, 'not staged');
       bind(request.stagingTargetPath, request.targetPath);
@@ -75,7 +82,7 @@ addService(
     nodeUnpublishVolume: (request) => {
       note(`unpublish ${request.volumeId}`);
       unbind(request.targetPath);
-      rmdirSync(request.targetPath);
+      rmSync(request.targetPath, { force: true, recursive: true });
       return Promise.resolve({});
     },
     nodeExpandVolume: (request) => {

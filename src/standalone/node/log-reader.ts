@@ -2,6 +2,7 @@ import { watch } from 'node:fs';
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
+import { wakeableSleep } from './wakeable-sleep.ts';
 
 export interface LogOptions {
   readonly follow: boolean;
@@ -127,16 +128,12 @@ async function* followFile(
   log: OpenLog,
   { clock, signal, isLive }: LogFollow,
 ): AsyncGenerator<Buffer> {
-  let asleep: AbortController | undefined;
-  let changed = false;
-  const watcher = watch(dirname(path), () => {
-    changed = true;
-    asleep?.abort();
-  });
+  using pause = wakeableSleep(clock, signal);
+  const watcher = watch(dirname(path), () => pause.wake());
   watcher.on('error', () => undefined); // The poll below does without.
   try {
     while (!signal.aborted && log.reader) {
-      changed = false;
+      pause.arm();
       const live = isLive();
       yield* log.reader.available();
       const now = await stat(path).catch(() => undefined);
@@ -147,9 +144,7 @@ async function* followFile(
         continue;
       }
       if (!live) return;
-      asleep = new AbortController();
-      const either = AbortSignal.any([signal, asleep.signal]);
-      if (!changed) await clock.sleep(pollMs, either).catch(() => undefined);
+      await pause.sleep(pollMs);
     }
   } finally {
     watcher.close();

@@ -29,11 +29,10 @@ export interface NodeAgentDeps {
 export interface NodeAgent {
   /** Creates the object, or brings its labels and pod range up to date. */
   register(signal: AbortSignal): Promise<Stored<Node>>;
-  /** Writes the status where it says something new, at least every five minutes. */
+  /** Writes the status now, volumesInUse with it. */
   publish(signal: AbortSignal): Promise<void>;
-  /** Renews the lease and publishes, until the signal aborts. */
+  /** Renews the lease, and publishes what is new, at least every five minutes, until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
-  readonly node: Stored<Node> | undefined;
 }
 
 const leaseSeconds = 40;
@@ -42,57 +41,22 @@ const reportMs = 300_000;
 const callMs = 10_000;
 const diskFloor = 0.02; // Below this share of free space nothing can be trusted to be written.
 const memoryFloorBytes = 100 * 1024 * 1024;
+const attachAnnotation = 'volumes.kubernetes.io/controller-managed-attach-detach';
 
 export function nodeAgent(deps: NodeAgentDeps): NodeAgent {
   const { client, config, facts, clock, log } = deps;
   const ref = { name: config.nodeName };
-  let node: Stored<Node> | undefined;
+  const leases = leaseHolder(deps);
   let reportedAtMs = 0;
-  let lease: Stored<Lease> | undefined;
   let writing: Promise<void> = Promise.resolve();
 
-  const register = async (signal: AbortSignal): Promise<Stored<Node>> => {
-    const options = { signal, timeoutMs: callMs };
-    let current = await client.get(Nodes, ref, options);
-    if (!current) {
-      try {
-        current = await client.create(Nodes, newNode(config), options);
-      } catch (error) {
-        if (!isAlreadyExists(error)) throw error;
-        current = await client.get(Nodes, ref, options);
-      }
-    }
-    if (!current) throw new Error('the node object went away while it was registered');
-    const labels = { ...current.metadata.labels, ...nodeLabels(config) };
-    const annotations = {
-      ...current.metadata.annotations,
-      'volumes.kubernetes.io/controller-managed-attach-detach': 'true',
-    };
-    const podCidr = current.spec?.podCIDR ? {} : { podCIDR: config.podCidr, podCIDRs: [config.podCidr] };
-    const wanted = { metadata: { labels, annotations }, spec: podCidr };
-    const from = {
-      metadata: { labels: current.metadata.labels, annotations: current.metadata.annotations },
-      spec: {},
-    };
-    const body = mergePatchBetween(from, wanted);
-    node = body ? await client.patch(Nodes, ref, { type: 'merge', body }, options) : current;
-    return node;
-  };
-
-  const health = async (): Promise<NodeHealth> => {
-    const disk = await statfs(config.kubeletRoot);
-    return {
-      notReady: deps.notReady(),
-      diskPressure: disk.blocks > 0 && disk.bavail / disk.blocks < diskFloor,
-      memoryPressure: freemem() < memoryFloorBytes && totalmem() > 4 * memoryFloorBytes,
-    };
-  };
-
+  const read = async (signal: AbortSignal) =>
+    (await client.get(Nodes, ref, { signal, timeoutMs: callMs })) ?? (await register(deps, signal));
   const write = async (signal: AbortSignal) => {
-    const current = (await client.get(Nodes, ref, { signal, timeoutMs: callMs })) ?? (await register(signal));
-    const status = nodeStatus(config, facts, await health(), current.status, clock.now());
-    const wanted = { ...current.status, ...status, volumesInUse: [...deps.volumesInUse()] };
-    node = await patchStatus(client, Nodes, current, wanted, { signal, timeoutMs: callMs });
+    const node = await read(signal);
+    const status = nodeStatus(config, facts, await healthOf(deps), node.status, clock.now());
+    const wanted = { ...node.status, ...status, volumesInUse: [...deps.volumesInUse()] };
+    await patchStatus(client, Nodes, node, wanted, { signal, timeoutMs: callMs });
     reportedAtMs = clock.now();
   };
   // One at a time: two writers of one status would undo each other's volumesInUse.
@@ -101,58 +65,17 @@ export function nodeAgent(deps: NodeAgentDeps): NodeAgent {
     writing = next;
     return next;
   };
-
-  const saysNew = async (): Promise<boolean> => {
-    if (clock.now() - reportedAtMs >= reportMs) return true;
-    const { notReady, diskPressure, memoryPressure } = await health();
-    const is = (type: string) =>
-      node?.status?.conditions?.find((one) => one.type === type)?.status === 'True';
-    return (
-      is('Ready') !== (notReady === '') ||
-      is('DiskPressure') !== diskPressure ||
-      is('MemoryPressure') !== memoryPressure ||
-      (node?.status?.volumesInUse ?? []).join() !== deps.volumesInUse().join()
-    );
-  };
-
-  const beat = async (signal: AbortSignal) => {
-    const owner = node && [{ apiVersion: 'v1', kind: 'Node', name: config.nodeName, uid: node.metadata.uid }];
-    const claim = {
-      holder: config.nodeName,
-      durationSeconds: leaseSeconds,
-      nowMs: clock.now(),
-      ...(owner ? { ownerReferences: owner } : {}),
-    };
-    const options = { signal, timeoutMs: callMs };
-    const place = { namespace: 'kube-node-lease', name: config.nodeName };
-    try {
-      if (lease) {
-        lease = await renewLease(client, lease, claim, options);
-        return;
-      }
-    } catch (error) {
-      lease = undefined;
-      if (!isConflict(error)) throw error;
-    }
-    const result = await claimLease(client, place, claim, () => true, options);
-    if (result.kind === 'held') lease = result.lease;
-  };
-
   return {
-    register,
+    register: (signal) => register(deps, signal),
     publish,
-    get node() {
-      return node;
-    },
     async run(signal) {
       let failures = 0;
       while (!signal.aborted) {
         let waitMs = beatMs;
         try {
-          await beat(signal);
-          // Read anew: the node lifecycle controller may have called us unknown, or somebody deleted us.
-          node = (await client.get(Nodes, ref, { signal, timeoutMs: callMs })) ?? (await register(signal));
-          if (await saysNew()) await publish(signal);
+          const node = await read(signal);
+          await leases.renew(node, signal);
+          if (clock.now() - reportedAtMs >= reportMs || (await saysNew(deps, node))) await publish(signal);
           failures = 0;
         } catch (err) {
           if (signal.aborted) return;
@@ -162,6 +85,84 @@ export function nodeAgent(deps: NodeAgentDeps): NodeAgent {
         }
         await clock.sleep(waitMs, signal).catch(() => undefined);
       }
+    },
+  };
+}
+
+async function register({ client, config }: NodeAgentDeps, signal: AbortSignal): Promise<Stored<Node>> {
+  const options = { signal, timeoutMs: callMs };
+  const ref = { name: config.nodeName };
+  let current = await client.get(Nodes, ref, options);
+  if (!current) {
+    try {
+      current = await client.create(Nodes, newNode(config), options);
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      current = await client.get(Nodes, ref, options);
+    }
+  }
+  if (!current) throw new Error('the node object went away while it was registered');
+  const { labels, annotations } = current.metadata;
+  const ranges = { podCIDR: config.podCidr, podCIDRs: [config.podCidr] };
+  const body = mergePatchBetween(
+    { metadata: { labels, annotations } },
+    {
+      metadata: {
+        labels: { ...labels, ...nodeLabels(config) },
+        annotations: { ...annotations, [attachAnnotation]: 'true' },
+      },
+      // A node's range is never changed: its pods have addresses of it.
+      ...(current.spec?.podCIDR ? {} : { spec: ranges }),
+    },
+  );
+  return body ? await client.patch(Nodes, ref, { type: 'merge', body }, options) : current;
+}
+
+async function healthOf({ config, notReady }: NodeAgentDeps): Promise<NodeHealth> {
+  const disk = await statfs(config.kubeletRoot);
+  return {
+    notReady: notReady(),
+    diskPressure: disk.blocks > 0 && disk.bavail / disk.blocks < diskFloor,
+    memoryPressure: freemem() < memoryFloorBytes && totalmem() > 4 * memoryFloorBytes,
+  };
+}
+
+/** Whether the API shows something else: also where the node lifecycle controller has called us unknown. */
+async function saysNew(deps: NodeAgentDeps, node: Stored<Node>): Promise<boolean> {
+  const { notReady, diskPressure, memoryPressure } = await healthOf(deps);
+  const shows = (type: string, value: boolean) =>
+    node.status?.conditions?.find((one) => one.type === type)?.status === (value ? 'True' : 'False');
+  return (
+    !shows('Ready', notReady === '') ||
+    !shows('DiskPressure', diskPressure) ||
+    !shows('MemoryPressure', memoryPressure) ||
+    (node.status?.volumesInUse ?? []).join() !== deps.volumesInUse().join()
+  );
+}
+
+function leaseHolder({ client, config, clock }: NodeAgentDeps) {
+  let lease: Stored<Lease> | undefined;
+  const place = { namespace: 'kube-node-lease', name: config.nodeName };
+  return {
+    async renew(node: Stored<Node>, signal: AbortSignal): Promise<void> {
+      const claim = {
+        holder: config.nodeName,
+        durationSeconds: leaseSeconds,
+        nowMs: clock.now(),
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: config.nodeName, uid: node.metadata.uid }],
+      };
+      const options = { signal, timeoutMs: callMs };
+      if (lease) {
+        try {
+          lease = await renewLease(client, lease, claim, options);
+          return;
+        } catch (error) {
+          lease = undefined; // Changed or deleted by somebody: read it anew.
+          if (!isConflict(error)) throw error;
+        }
+      }
+      const result = await claimLease(client, place, claim, () => true, options);
+      if (result.kind === 'held') lease = result.lease;
     },
   };
 }

@@ -79,22 +79,7 @@ export interface NodeHealth {
 const iso = (ms: number): string =>
   new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z');
 
-export function nodeStatus(
-  config: NodeConfig,
-  facts: NodeFacts,
-  health: NodeHealth,
-  before: NodeStatus | undefined,
-  nowMs: number,
-): NodeStatus {
-  const resources = {
-    cpu:
-      facts.capacity.milliCpu % 1000n === 0n
-        ? String(facts.capacity.milliCpu / 1000n)
-        : `${facts.capacity.milliCpu}m`,
-    memory: `${facts.capacity.memoryBytes / 1024n}Ki`,
-    'ephemeral-storage': `${facts.capacity.ephemeralStorageBytes / 1024n}Ki`,
-    pods: String(maxPods),
-  };
+function conditionsOf(health: NodeHealth, before: NodeStatus | undefined, nowMs: number): NodeCondition[] {
   const condition = (type: string, status: boolean, reason: string, message: string): NodeCondition => {
     const old = before?.conditions?.find((one) => one.type === type);
     const text = status ? 'True' : 'False';
@@ -108,7 +93,6 @@ export function nodeStatus(
         old?.status === text && old.lastTransitionTime ? old.lastTransitionTime : iso(nowMs),
     };
   };
-  const ready = health.notReady === '';
   const ours = [
     health.memoryPressure
       ? condition(
@@ -127,11 +111,28 @@ export function nodeStatus(
       ? condition('DiskPressure', true, 'KubeletHasDiskPressure', 'kubelet has disk pressure')
       : condition('DiskPressure', false, 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
     condition('PIDPressure', false, 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'),
-    ready
+    health.notReady === ''
       ? condition('Ready', true, 'KubeletReady', 'kubelet is posting ready status')
       : condition('Ready', false, 'KubeletNotReady', health.notReady),
   ];
   const others = (before?.conditions ?? []).filter((old) => !ours.some((one) => one.type === old.type));
+  return [...others, ...ours];
+}
+
+export function nodeStatus(
+  config: NodeConfig,
+  { capacity, info }: NodeFacts,
+  health: NodeHealth,
+  before: NodeStatus | undefined,
+  nowMs: number,
+): NodeStatus {
+  const { milliCpu } = capacity;
+  const resources = {
+    cpu: milliCpu % 1000n === 0n ? String(milliCpu / 1000n) : `${milliCpu}m`,
+    memory: `${capacity.memoryBytes / 1024n}Ki`,
+    'ephemeral-storage': `${capacity.ephemeralStorageBytes / 1024n}Ki`,
+    pods: String(maxPods),
+  };
   return {
     capacity: resources,
     allocatable: resources,
@@ -139,19 +140,19 @@ export function nodeStatus(
       { type: 'InternalIP', address: config.nodeIp },
       { type: 'Hostname', address: config.nodeName },
     ],
-    conditions: [...others, ...ours],
+    conditions: conditionsOf(health, before, nowMs),
     daemonEndpoints: { kubeletEndpoint: { Port: kubeletPort } },
     nodeInfo: {
       architecture: kubeArch(),
-      bootID: facts.info.bootId,
-      containerRuntimeVersion: facts.info.runtimeVersion,
-      kernelVersion: facts.info.kernelVersion,
+      bootID: info.bootId,
+      containerRuntimeVersion: info.runtimeVersion,
+      kernelVersion: info.kernelVersion,
       kubeProxyVersion: kubeletVersion,
       kubeletVersion,
-      machineID: facts.info.machineId,
+      machineID: info.machineId,
       operatingSystem: 'linux',
-      osImage: facts.info.osImage,
-      systemUUID: facts.info.systemUuid,
+      osImage: info.osImage,
+      systemUUID: info.systemUuid,
     },
   };
 }

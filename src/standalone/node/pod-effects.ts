@@ -12,7 +12,7 @@ import type { ContainerStop } from './next-pod-actions.ts';
 import type { NodeCapacity, PodAddresses } from './pod-fields.ts';
 import { removePodLogs, podLogFolder } from './pod-logs.ts';
 import type { PodReferences } from './references.ts';
-import type { ContainerRuntime } from './runtime.ts';
+import type { ContainerRuntime, RuntimeCalls } from './runtime.ts';
 import { parseResolvConf, sandboxConfig, type SandboxConfig } from './sandbox-config.ts';
 import { isStartError, StartError } from './start-error.ts';
 import type { PodVolumeMap } from './volumes/pod-volumes.ts';
@@ -91,17 +91,7 @@ export function podEffects(deps: PodEffectsDeps): PodEffects {
     async runSandbox(pod, attempt, signal) {
       const config = await configOfSandbox(pod, attempt, signal);
       await mkdir(podLogFolder(deps.logRoot, pod), { recursive: true, mode: 0o755 });
-      try {
-        await runtime.runPodSandbox({ config }, { signal, timeoutMs: sandboxMs });
-      } catch (error) {
-        const holder = isRpcError(error)
-          ? /is reserved for "([0-9a-f]+)"/.exec(error.message)?.[1]
-          : undefined;
-        // A call that was cut short left its name behind: free it, the next try succeeds.
-        if (holder !== undefined)
-          await runtime.removePodSandbox({ podSandboxId: holder }, { signal }).catch(() => undefined);
-        throw error;
-      }
+      await runSandbox(runtime, config, signal);
     },
     async startContainer(wanted, signal) {
       const container = specOf(wanted.pod, wanted.name);
@@ -145,6 +135,18 @@ export function podEffects(deps: PodEffectsDeps): PodEffects {
       await removePodLogs(deps.logRoot, pod);
     },
   };
+}
+
+async function runSandbox(runtime: RuntimeCalls, config: SandboxConfig, signal: AbortSignal): Promise<void> {
+  try {
+    await runtime.runPodSandbox({ config }, { signal, timeoutMs: sandboxMs });
+  } catch (error) {
+    const holder = isRpcError(error) ? /is reserved for "([0-9a-f]+)"/.exec(error.message)?.[1] : undefined;
+    // A call that was cut short left its name behind: free it, the next try succeeds.
+    if (holder !== undefined)
+      await runtime.removePodSandbox({ podSandboxId: holder }, { signal }).catch(() => undefined);
+    throw error;
+  }
 }
 
 function startStep(

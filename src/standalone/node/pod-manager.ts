@@ -6,8 +6,8 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { PodEffects } from './pod-effects.ts';
 import { podWorker, type PodWorker } from './pod-worker.ts';
-import { runAction } from './probe-action.ts';
-import { podProbes, probeTitle } from './probes.ts';
+import { runAction, type HandlerAction } from './probe-action.ts';
+import { podProbes, probeTitle, type PodProbes } from './probes.ts';
 import type { PodReferences, ReferenceKind } from './references.ts';
 import type { RestartBackoff } from './restart-backoff.ts';
 import type { RuntimeCalls } from './runtime.ts';
@@ -53,20 +53,7 @@ export function podManager(deps: PodManagerDeps): PodManager {
       ...deps,
       observed: (own) => watch.pod(own),
       refresh: (own) => watch.refresh(own),
-      probes: (current, podIp, wake) =>
-        podProbes({
-          clock,
-          run: (_kind, container, containerId, probe, own) =>
-            runAction(
-              probe as Parameters<typeof runAction>[0],
-              { runtime: deps.runtime, containerId, container, podIp: podIp() },
-              (probe.timeoutSeconds || 1) * 1000,
-              own,
-            ),
-          onChange: wake,
-          onUnhealthy: (kind, _container, output) =>
-            deps.event(current(), 'Warning', 'Unhealthy', `${probeTitle(kind)} probe failed: ${output}`),
-        }),
+      probes: (current, podIp, wake) => probesOf(deps, current, podIp, wake),
     });
     const done = worker
       .run(signal)
@@ -133,6 +120,27 @@ export function podManager(deps: PodManagerDeps): PodManager {
       await Promise.all([...workers.values()].map(({ done }) => done));
     },
   };
+}
+
+function probesOf(
+  { clock, runtime, event }: PodManagerDeps,
+  pod: () => Pod,
+  podIp: () => string,
+  wake: () => void,
+): PodProbes {
+  return podProbes({
+    clock,
+    onChange: wake,
+    run: (_kind, container, containerId, probe, signal) =>
+      runAction(
+        probe as HandlerAction,
+        { runtime, containerId, container, podIp: podIp() },
+        (probe.timeoutSeconds || 1) * 1000,
+        signal,
+      ),
+    onUnhealthy: (kind, _container, output) =>
+      event(pod(), 'Warning', 'Unhealthy', `${probeTitle(kind)} probe failed: ${output}`),
+  });
 }
 
 /** Whether a pod's volumes or environment name a ConfigMap, a Secret or a claim. */

@@ -17,6 +17,7 @@ import {
 import { podReporter, type PodReporter, type PodReporterDeps } from './pod-reporter.ts';
 import { backoffKey, podIpOf, podSteps, type PodSteps, type PodStepsDeps } from './pod-steps.ts';
 import type { PodProbes } from './probes.ts';
+import { linkedAbort, wakeableSleep, type WakeableSleep } from './wakeable-sleep.ts';
 
 export interface PodWorkerDeps
   extends PodStepsDeps, Omit<PodReporterDeps, 'probes' | 'crashHeldUntilMs' | 'clock' | 'nodeIp' | 'event'> {
@@ -59,12 +60,8 @@ interface Parts {
 export function podWorker(uid: string, first: Stored<Pod> | undefined, deps: PodWorkerDeps): PodWorker {
   const { clock, backoff } = deps;
   const record = podRecord(uid, first, deps.observed(uid), clock);
-  let asleep: AbortController | undefined;
-  let dirty = false;
-  const wake = () => {
-    dirty = true;
-    asleep?.abort();
-  };
+  let pause: WakeableSleep | undefined;
+  const wake = () => pause?.wake();
   const podIp = () => podIpOf(record.last, runtimeOf(record, deps.observed(uid)), deps.nodeIp);
   const probes = deps.probes(() => record.last, podIp, wake);
   const crashHeldUntilMs = (name: string, finishedAtMs: number) =>
@@ -105,26 +102,24 @@ export function podWorker(uid: string, first: Stored<Pod> | undefined, deps: Pod
       wake();
     },
     async run(signal) {
+      using own = wakeableSleep(clock, signal);
+      pause = own;
       try {
         while (!signal.aborted) {
-          dirty = false;
+          own.arm();
           const sleepMs = await turnSafely(parts, signal);
           if (sleepMs === undefined) return;
-          asleep = new AbortController();
-          const either = AbortSignal.any([signal, asleep.signal]);
-          if (!dirty && sleepMs > 0) await clock.sleep(sleepMs, either).catch(() => undefined);
+          await own.sleep(sleepMs);
         }
       } finally {
         probes.stop();
-        for (const { name } of [
-          ...(record.last.spec?.containers ?? []),
-          ...(record.last.spec?.initContainers ?? []),
-        ])
-          backoff.forget(backoffKey(uid, name));
+        for (const { name } of allContainers(record.last)) backoff.forget(backoffKey(uid, name));
       }
     },
   };
 }
+
+const allContainers = ({ spec }: Pod) => [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
 
 async function turnSafely(parts: Parts, signal: AbortSignal): Promise<number | undefined> {
   const { deps, record } = parts;
@@ -191,16 +186,15 @@ async function act(
   if (actions.length === 0) parts.lastActions = '';
   for (const action of actions) {
     const { deleted: stopping, graceSeconds } = situation;
-    const effect: Effect = { abort: new AbortController(), stopping, graceSeconds };
-    parts.effect = effect;
     // The deletion may have come while the situation was looked at.
     if (!stopping && isDeleted(record)) return true;
-    const own = AbortSignal.any([signal, effect.abort.signal]);
+    using abort = linkedAbort(signal);
+    parts.effect = { abort, stopping, graceSeconds };
     try {
-      if (!(await steps.perform(record, action, situation.runtime, own))) return false;
+      if (!(await steps.perform(record, action, situation.runtime, abort.signal))) return false;
     } catch (error) {
       signal.throwIfAborted();
-      if (own.aborted) return true;
+      if (abort.signal.aborted) return true;
       throw error;
     } finally {
       parts.effect = undefined;

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EndpointSlice } from 'kubernetes-types/discovery/v1.js';
 import type { Pod, Service } from 'kubernetes-types/core/v1.js';
@@ -62,6 +64,7 @@ const startRetry = { baseMs: 200, maxMs: 5_000 };
 /** The kubelet's part of one virtual node, over containerd's CRI. Runs until the signal aborts. */
 export async function runNode(config: NodeConfig, deps: NodeDeps): Promise<void> {
   const { clock, log, signal } = deps;
+  setMaxListeners(0, signal); // Each pod's worker, watch and call listens to it.
   const base = await openBase(config, deps);
   const node = await assemble(base);
   const { manager, watch, agent, registry, references, csi } = node;
@@ -119,6 +122,9 @@ async function openBase(config: NodeConfig, deps: NodeDeps): Promise<Base> {
   });
   const caches = cacheSet({ client, clock, log });
   const runtime = connectRuntime(config.criSocket);
+  // Manifests of CSI drivers mount these as folders that are there.
+  for (const name of ['pods', 'plugins', 'plugins_registry'])
+    await mkdir(join(config.kubeletRoot, name), { recursive: true, mode: 0o755 });
   const version = await retryUntilDone(deps, 'asking containerd for its version', () =>
     runtime.runtime.version({ version: 'v1' }, { signal, timeoutMs: versionMs }),
   );

@@ -34,7 +34,6 @@ export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps
   let pods: ReadonlyMap<string, ObservedPod> = new Map();
   let marks = new Map<string, string>();
   let seenAtMs = 0;
-  let streaming = false;
   let running: Promise<void> | undefined;
   let queued: Promise<void> | undefined;
 
@@ -67,42 +66,6 @@ export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps
     return queued;
   };
 
-  /** CRI hears of an exit when we do, and takes a moment to say so itself. */
-  const untilSeen = async (id: string, signal: AbortSignal) => {
-    for (const delayMs of settleMs) {
-      await clock.sleep(delayMs, signal);
-      await refresh(signal);
-      if (!isAlive(pods, id)) return;
-    }
-  };
-
-  const follow = async (signal: AbortSignal) => {
-    while (!signal.aborted) {
-      try {
-        for await (const event of subscribed()) {
-          const value = event.event?.value;
-          if (value && event.topic === '/tasks/oom') {
-            runtime.forget(fromBinary(TaskOOMSchema, value).containerId);
-            refresh(signal).catch(() => undefined); // The relist below says why looks fail.
-          } else if (value && event.topic === '/tasks/exit') {
-            const { containerId, id } = fromBinary(TaskExitSchema, value);
-            // The end of an exec, such as a probe's, has an id of its own and changes nothing.
-            if (id === containerId) untilSeen(containerId, signal).catch(() => undefined);
-          }
-        }
-      } catch (err) {
-        if (!signal.aborted) log.debug({ err }, 'containerd event stream broke');
-      }
-      streaming = false;
-      await clock.sleep(resubscribeMs, signal).catch(() => undefined);
-    }
-    async function* subscribed() {
-      const events = runtime.taskEvents(signal);
-      streaming = true;
-      yield* events;
-    }
-  };
-
   return {
     pod: (uid) => pods.get(uid),
     pods: () => pods,
@@ -111,7 +74,8 @@ export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps
       return seenAtMs;
     },
     async run(signal) {
-      const following = follow(signal);
+      const stream = eventStream({ runtime, clock, log, refresh, isAlive: (id) => isAlive(pods, id) });
+      const following = stream.follow(signal);
       let failing = false;
       while (!signal.aborted) {
         try {
@@ -122,10 +86,58 @@ export function runtimeWatch({ runtime, clock, log, onChange }: RuntimeWatchDeps
           if (!failing && !signal.aborted) log.warn({ err }, 'container runtime does not answer');
           failing = true;
         }
-        const waitMs = streaming && !failing ? relistWithEventsMs : relistWithoutEventsMs;
+        const waitMs = stream.isOpen() && !failing ? relistWithEventsMs : relistWithoutEventsMs;
         await clock.sleep(waitMs, signal).catch(() => undefined);
       }
       await following;
+    },
+  };
+}
+
+interface EventStreamDeps {
+  readonly runtime: ContainerRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  refresh(signal: AbortSignal): Promise<void>;
+  /** As the newest look has it. */
+  isAlive(id: string): boolean;
+}
+
+/** Looks when containerd tells of an end, and subscribes anew where the stream breaks. */
+function eventStream({ runtime, clock, log, refresh, isAlive }: EventStreamDeps) {
+  let open = false;
+  /** CRI hears of an exit when we do, and takes a moment to say so itself. */
+  const untilSeen = async (id: string, signal: AbortSignal) => {
+    for (const delayMs of settleMs) {
+      await clock.sleep(delayMs, signal);
+      await refresh(signal);
+      if (!isAlive(id)) return;
+    }
+  };
+  const onEvent = (topic: string, value: Uint8Array, signal: AbortSignal) => {
+    if (topic === '/tasks/oom') {
+      runtime.forget(fromBinary(TaskOOMSchema, value).containerId);
+      refresh(signal).catch(() => undefined); // The relist says why looks fail.
+    } else if (topic === '/tasks/exit') {
+      const { containerId, id } = fromBinary(TaskExitSchema, value);
+      // The end of an exec, such as a probe's, has an id of its own and changes nothing.
+      if (id === containerId) untilSeen(containerId, signal).catch(() => undefined);
+    }
+  };
+  return {
+    isOpen: () => open,
+    async follow(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        try {
+          open = true;
+          for await (const { topic, event } of runtime.taskEvents(signal))
+            if (event) onEvent(topic, event.value, signal);
+        } catch (err) {
+          if (!signal.aborted) log.debug({ err }, 'containerd event stream broke');
+        }
+        open = false;
+        await clock.sleep(resubscribeMs, signal).catch(() => undefined);
+      }
     },
   };
 }

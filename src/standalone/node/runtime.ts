@@ -105,19 +105,13 @@ export function connectRuntime(socketPath: string): ContainerRuntime {
       ]);
       forgetMissing(containers, new Set(listedContainers.containers.map((one) => one.id)));
       forgetMissing(sandboxes, new Set(listedSandboxes.items.map((one) => one.id)));
-      // One that is removed between the listing and its status is as good as absent. Any other failure
-      // fails the whole look: a container taken for absent would be started twice.
-      const absent = (error: unknown) => {
-        if (isRpcError(error, Code.NOT_FOUND)) return undefined;
-        throw error;
-      };
       const seenSandboxes = await mapLimit(listedSandboxes.items, statusesAtOnce, async (listed) => ({
         listed,
-        observed: await sandboxOf(listed, signal).catch(absent),
+        observed: await sandboxOf(listed, signal).catch(ignoreAbsent),
       }));
       const seenContainers = await mapLimit(listedContainers.containers, statusesAtOnce, async (listed) => ({
         listed,
-        observed: await containerOf(listed, signal).catch(absent),
+        observed: await containerOf(listed, signal).catch(ignoreAbsent),
       }));
       signal.throwIfAborted();
       return groupByPod(seenSandboxes, seenContainers);
@@ -126,6 +120,15 @@ export function connectRuntime(socketPath: string): ContainerRuntime {
     forget: (containerId) => void containers.delete(containerId),
     close: () => client.close(),
   };
+}
+
+/**
+ * One that is removed between the listing and its status is as good as absent. Any other failure fails
+ * the whole look: a container taken for absent would be started twice.
+ */
+function ignoreAbsent(error: unknown): undefined {
+  if (isRpcError(error, Code.NOT_FOUND)) return undefined;
+  throw error;
 }
 
 const taskFilters = ['topic=="/tasks/exit"', 'topic=="/tasks/oom"'];

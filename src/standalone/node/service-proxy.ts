@@ -6,6 +6,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { runCommand } from '../../lib/run-command.ts';
 import { serviceRules } from './service-rules.ts';
+import { wakeableSleep } from './wakeable-sleep.ts';
 
 export interface ServiceProxyDeps {
   readonly services: Cache<Service>;
@@ -31,20 +32,15 @@ const idleMs = 600_000;
 export async function runServiceProxy(deps: ServiceProxyDeps, signal: AbortSignal): Promise<void> {
   const { services, slices, clock, log } = deps;
   const apply = deps.apply ?? restoreTables;
-  let dirty = true;
-  let asleep: AbortController | undefined;
-  const wake = () => {
-    dirty = true;
-    asleep?.abort();
-  };
-  const handlers = [services.onChange(wake), slices.onChange(wake)];
-  const pause = (ms: number, own = signal) => clock.sleep(ms, own).catch(() => undefined);
+  using pause = wakeableSleep(clock, signal);
+  const handlers = [services.onChange(() => pause.wake()), slices.onChange(() => pause.wake())];
+  const rest = (ms: number) => clock.sleep(ms, signal).catch(() => undefined);
   try {
     await Promise.all([services.synced(signal), slices.synced(signal)]);
     let applied: string | undefined;
     let failures = 0;
     while (!signal.aborted) {
-      dirty = false;
+      pause.arm();
       const rules = serviceRules({ ...deps, services: services.list(), slices: slices.list() });
       if (rules !== applied) {
         try {
@@ -54,14 +50,13 @@ export async function runServiceProxy(deps: ServiceProxyDeps, signal: AbortSigna
         } catch (err) {
           if (signal.aborted) return;
           log.warn({ err }, 'service rules could not be written');
-          await pause(backoffMs(failures++, retry));
+          await rest(backoffMs(failures++, retry));
           continue;
         }
-        await pause(minGapMs);
+        await rest(minGapMs);
       }
-      asleep = new AbortController();
-      if (!dirty) await pause(idleMs, AbortSignal.any([signal, asleep.signal]));
-      await pause(debounceMs);
+      await pause.sleep(idleMs);
+      await rest(debounceMs);
     }
   } finally {
     for (const handler of handlers) handler[Symbol.dispose]();

@@ -6,6 +6,7 @@ import { Registration } from '../../../gen/pluginregistration/v1/api_pb.js';
 import type { Clock } from '../../../lib/clock.ts';
 import { unaryClient } from '../../../lib/grpc.ts';
 import type { Logger } from '../../../lib/log.ts';
+import { wakeableSleep } from '../wakeable-sleep.ts';
 import { connectDriver, type DriverClient } from './driver-client.ts';
 
 /** The CSI drivers that have registered with this node. */
@@ -40,8 +41,6 @@ interface Known {
 export function pluginRegistry(deps: PluginRegistryDeps): PluginRegistry {
   const { folder, clock, log } = deps;
   const sockets = new Map<string, Known>();
-  let awake: AbortController | undefined;
-  let dirty = true;
 
   const byName = (name: string) =>
     [...sockets.values()].findLast((known) => known.driver?.name === name)?.driver;
@@ -76,27 +75,16 @@ export function pluginRegistry(deps: PluginRegistryDeps): PluginRegistry {
     drivers: () => [...sockets.values()].flatMap(({ driver }) => (driver ? [driver] : [])),
     async run(signal) {
       await mkdir(folder, { recursive: true, mode: 0o755 });
-      let watcher: FSWatcher | undefined;
-      const wake = () => {
-        dirty = true;
-        awake?.abort();
-      };
-      try {
-        watcher = watch(folder, wake);
-        watcher.on('error', wake);
-      } catch (err) {
-        log.warn({ err }, 'plugin folder cannot be watched; it is polled');
-      }
-      signal.addEventListener('abort', wake, { once: true });
+      using pause = wakeableSleep(clock, signal);
+      const watcher = watchFolder(folder, () => pause.wake(), log);
       try {
         while (!signal.aborted) {
-          dirty = false;
+          pause.arm();
           const failed = await scan(signal).catch((err: unknown) => {
             if (!signal.aborted) log.warn({ err }, 'looking for CSI plugins failed');
             return true;
           });
-          awake = new AbortController();
-          if (!dirty) await clock.sleep(failed ? retryMs : rescanMs, awake.signal).catch(() => undefined);
+          await pause.sleep(failed ? retryMs : rescanMs);
         }
       } finally {
         watcher?.close();
@@ -105,6 +93,17 @@ export function pluginRegistry(deps: PluginRegistryDeps): PluginRegistry {
       }
     },
   };
+}
+
+function watchFolder(folder: string, onChange: () => void, log: Logger): FSWatcher | undefined {
+  try {
+    const watcher = watch(folder, onChange);
+    watcher.on('error', onChange);
+    return watcher;
+  } catch (err) {
+    log.warn({ err }, 'plugin folder cannot be watched; it is polled');
+    return undefined;
+  }
 }
 
 async function socketsIn(folder: string): Promise<ReadonlyMap<string, string>> {

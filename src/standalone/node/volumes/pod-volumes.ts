@@ -67,44 +67,13 @@ const projectedPlugins = {
 
 export function podVolumes(deps: PodVolumesDeps): PodVolumes {
   const { kubeletRoot, csi } = deps;
-  const folderOf = (uid: string, plugin: string, name: string) =>
-    join(podFolder(kubeletRoot, uid), 'volumes', plugin, name);
-  const setupOne = async (pod: Pod, volume: Volume, signal: AbortSignal): Promise<PodVolume> => {
-    const uid = pod.metadata?.uid ?? '';
-    if (volume.hostPath) {
-      await prepareHostPath(volume.hostPath.path, volume.hostPath.type);
-      // The runtime refuses a source that is a symlink's text; what it leads to is meant.
-      const hostPath = (await realpath(volume.hostPath.path).catch(ignoreMissing)) ?? volume.hostPath.path;
-      return { hostPath, isDevice: false, readOnly: false };
-    }
-    if (volume.persistentVolumeClaim) {
-      const { claimName, readOnly = false } = volume.persistentVolumeClaim;
-      return await csi.setup(pod, claimName, readOnly, signal);
-    }
-    if (isProjection(volume)) {
-      const hostPath = folderOf(uid, pluginOf(volume), volume.name);
-      await writeProjection(pod, volume, hostPath, deps.sources(pod), signal);
-      return { hostPath, isDevice: false, readOnly: true };
-    }
-    if (volume.emptyDir) {
-      const hostPath = folderOf(uid, 'kubernetes.io~empty-dir', volume.name);
-      await prepareEmptyDir(pod, volume.emptyDir, hostPath, signal);
-      return { hostPath, isDevice: false, readOnly: false };
-    }
-    throw new Error(
-      `no volume plugin matched: ${Object.keys(volume)
-        .filter((key) => key !== 'name')
-        .join(', ')}`,
-    );
-  };
-
   return {
     async setup(pod, signal) {
       await mkdir(podFolder(kubeletRoot, pod.metadata?.uid ?? ''), { recursive: true, mode: 0o750 });
       const volumes = pod.spec?.volumes ?? [];
       const ready = await mapLimit(volumes, volumesAtOnce, async (volume): Promise<[string, PodVolume]> => {
         try {
-          return [volume.name, await setupOne(pod, volume, signal)];
+          return [volume.name, await setupVolume(deps, pod, volume, signal)];
         } catch (error) {
           signal.throwIfAborted();
           throw new VolumeSetupError(volume.name, error);
@@ -125,7 +94,7 @@ export function podVolumes(deps: PodVolumesDeps): PodVolumes {
             await writeProjection(
               pod,
               volume,
-              folderOf(uid, pluginOf(volume), volume.name),
+              volumeFolder(kubeletRoot, uid, pluginOf(volume), volume.name),
               deps.sources(pod),
               signal,
             );
@@ -155,6 +124,43 @@ export function podVolumes(deps: PodVolumesDeps): PodVolumes {
     removeFiles: async (podUid) =>
       await removeTree(podFolder(kubeletRoot, podUid), join(kubeletRoot, 'pods')),
   };
+}
+
+const volumeFolder = (kubeletRoot: string, podUid: string, plugin: string, name: string): string =>
+  join(podFolder(kubeletRoot, podUid), 'volumes', plugin, name);
+
+async function setupVolume(
+  { kubeletRoot, csi, sources }: PodVolumesDeps,
+  pod: Pod,
+  volume: Volume,
+  signal: AbortSignal,
+): Promise<PodVolume> {
+  const uid = pod.metadata?.uid ?? '';
+  if (volume.hostPath) {
+    await prepareHostPath(volume.hostPath.path, volume.hostPath.type);
+    // The runtime refuses a source that is a symlink's text; what it leads to is meant.
+    const hostPath = (await realpath(volume.hostPath.path).catch(ignoreMissing)) ?? volume.hostPath.path;
+    return { hostPath, isDevice: false, readOnly: false };
+  }
+  if (volume.persistentVolumeClaim) {
+    const { claimName, readOnly = false } = volume.persistentVolumeClaim;
+    return await csi.setup(pod, claimName, readOnly, signal);
+  }
+  if (isProjection(volume)) {
+    const hostPath = volumeFolder(kubeletRoot, uid, pluginOf(volume), volume.name);
+    await writeProjection(pod, volume, hostPath, sources(pod), signal);
+    return { hostPath, isDevice: false, readOnly: true };
+  }
+  if (volume.emptyDir) {
+    const hostPath = volumeFolder(kubeletRoot, uid, 'kubernetes.io~empty-dir', volume.name);
+    await prepareEmptyDir(pod, volume.emptyDir, hostPath, signal);
+    return { hostPath, isDevice: false, readOnly: false };
+  }
+  throw new Error(
+    `no volume plugin matched: ${Object.keys(volume)
+      .filter((key) => key !== 'name')
+      .join(', ')}`,
+  );
 }
 
 function pluginOf(volume: Volume): string {
