@@ -1,0 +1,176 @@
+import {
+  type Controller,
+  ControllerServiceCapability_RPC_Type as Rpc,
+  type CapacityRange,
+  type VolumeCapability,
+} from '../gen/csi/v1/csi_pb.js';
+import { withDeadline } from '../lib/deadline.ts';
+import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
+import { keyedLock } from '../lib/keyed-lock.ts';
+import { checkCapabilities, isSingleNode, unsupported } from './capability.ts';
+import { decodeHandle, isHandleError } from './handle.ts';
+import { parseRbdParameters } from './parameters.ts';
+import type { RbdVolumes } from './rbd/volumes.ts';
+
+export interface ControllerDeps {
+  readonly volumes: RbdVolumes;
+  readonly now: () => number;
+  /** Whether a node of that id exists; every one does where not given. */
+  readonly nodeExists?: (node: string, signal: AbortSignal) => Promise<boolean>;
+}
+
+const callTimeoutMs = 60_000;
+const defaultBytes = 1024n ** 3n;
+const mib = 1024n * 1024n;
+const maxNameBytes = 128;
+
+const capabilities = [
+  Rpc.CREATE_DELETE_VOLUME,
+  Rpc.PUBLISH_UNPUBLISH_VOLUME,
+  Rpc.EXPAND_VOLUME,
+  Rpc.SINGLE_NODE_MULTI_WRITER,
+];
+
+/** CSI's Controller service for RBD. Failures are RpcErrors, or are made so by `rpcFailure`. */
+export function controllerService({
+  volumes,
+  now,
+  nodeExists,
+}: ControllerDeps): Partial<UnaryHandlers<typeof Controller.method>> {
+  const locks = keyedLock(now);
+  /** Held by name or id: the same request comes again while the first one runs, and must not run beside it. */
+  const holding = async <T>(
+    key: string,
+    what: string,
+    signal: AbortSignal,
+    body: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> => {
+    using _held = locks.take(key, what);
+    return await withDeadline(what, callTimeoutMs, signal, body);
+  };
+  return {
+    async createVolume(request, { signal }) {
+      const { name } = request;
+      if (name === '') throw new RpcError(Code.INVALID_ARGUMENT, 'name is empty');
+      if (Buffer.byteLength(name) > maxNameBytes)
+        throw new RpcError(Code.INVALID_ARGUMENT, `name is longer than ${maxNameBytes} bytes`);
+      checkCapabilities(request.volumeCapabilities);
+      if (request.volumeContentSource)
+        throw new RpcError(
+          Code.INVALID_ARGUMENT,
+          'volume_content_source: clones and restores are not supported yet',
+        );
+      const parameters = parseRbdParameters(request.parameters);
+      const { bytes, limitBytes } = requestedBytes(request.capacityRange);
+      const made = await holding(name, `CreateVolume of ${name}`, signal, (own) =>
+        volumes.create({ name, parameters, bytes, limitBytes }, request.secrets, own),
+      );
+      return {
+        volume: { volumeId: made.handle, capacityBytes: made.bytes, volumeContext: { ...made.context } },
+      };
+    },
+    async deleteVolume({ volumeId, secrets }, { signal }) {
+      needId(volumeId);
+      if (!isOurs(volumeId)) return {}; // What we never made is gone.
+      await holding(volumeId, `DeleteVolume of ${volumeId}`, signal, (own) =>
+        volumes.remove(volumeId, secrets, own),
+      );
+      return {};
+    },
+    async controllerPublishVolume(request, { signal }) {
+      const { volumeId, nodeId, volumeCapability, secrets } = request;
+      needId(volumeId);
+      if (nodeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'node_id is empty');
+      checkCapabilities([volumeCapability]);
+      if (!isOurs(volumeId)) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+      if (nodeExists && !(await nodeExists(nodeId, signal)))
+        throw new RpcError(Code.NOT_FOUND, `there is no node ${nodeId}`);
+      await holding(volumeId, `ControllerPublishVolume of ${volumeId} to ${nodeId}`, signal, async (own) => {
+        if (volumeCapability && isSingleNode(volumeCapability))
+          await volumes.attach(volumeId, nodeId, secrets, own);
+        else if (!(await volumes.find(volumeId, secrets, own)))
+          throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+      });
+      return { publishContext: {} };
+    },
+    async controllerUnpublishVolume({ volumeId, nodeId, secrets }, { signal }) {
+      needId(volumeId);
+      if (!isOurs(volumeId)) return {};
+      const node = nodeId === '' ? undefined : nodeId;
+      await holding(volumeId, `ControllerUnpublishVolume of ${volumeId}`, signal, (own) =>
+        volumes.detach(volumeId, node, secrets, own),
+      );
+      return {};
+    },
+    async validateVolumeCapabilities(request, { signal }) {
+      const { volumeId, secrets } = request;
+      needId(volumeId);
+      if (request.volumeCapabilities.length === 0)
+        throw new RpcError(Code.INVALID_ARGUMENT, 'volume_capabilities is empty');
+      const found =
+        isOurs(volumeId) &&
+        (await withDeadline('ValidateVolumeCapabilities', callTimeoutMs, signal, (own) =>
+          volumes.find(volumeId, secrets, own),
+        ));
+      if (!found) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+      const why = request.volumeCapabilities
+        .map((one: VolumeCapability) => unsupported(one))
+        .find((text) => text !== undefined);
+      if (why !== undefined) return { message: why };
+      const { volumeContext, volumeCapabilities, parameters } = request;
+      return { confirmed: { volumeContext, volumeCapabilities, parameters } };
+    },
+    async controllerExpandVolume({ volumeId, capacityRange, secrets, volumeCapability }, { signal }) {
+      needId(volumeId);
+      if (!capacityRange) throw new RpcError(Code.INVALID_ARGUMENT, 'capacity_range is missing');
+      const { bytes } = requestedBytes(capacityRange);
+      if (!isOurs(volumeId)) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+      const now = await holding(volumeId, `ControllerExpandVolume of ${volumeId}`, signal, (own) =>
+        volumes.expand(volumeId, bytes, secrets, own),
+      );
+      const block = volumeCapability?.accessType.case === 'block';
+      return { capacityBytes: now, nodeExpansionRequired: !block };
+    },
+    controllerGetCapabilities: () =>
+      Promise.resolve({
+        capabilities: capabilities.map((type) => ({ type: { case: 'rpc' as const, value: { type } } })),
+      }),
+  };
+}
+
+function needId(volumeId: string): void {
+  if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
+}
+
+function isOurs(volumeId: string): boolean {
+  try {
+    decodeHandle(volumeId);
+    return true;
+  } catch (error) {
+    if (isHandleError(error)) return false;
+    throw error;
+  }
+}
+
+/** Whole MiB, rounded up; OutOfRange where that is above the limit. */
+export function requestedBytes(range: Pick<CapacityRange, 'requiredBytes' | 'limitBytes'> | undefined): {
+  bytes: bigint;
+  limitBytes: bigint;
+} {
+  const required = range?.requiredBytes ?? 0n;
+  const limitBytes = range?.limitBytes ?? 0n;
+  if (required < 0n || limitBytes < 0n)
+    throw new RpcError(Code.OUT_OF_RANGE, 'capacity_range has a negative size');
+  if (limitBytes > 0n && limitBytes < required)
+    throw new RpcError(Code.OUT_OF_RANGE, `limit_bytes ${limitBytes} is below required_bytes ${required}`);
+  const wanted =
+    required > 0n ? required : limitBytes > 0n && limitBytes < defaultBytes ? limitBytes : defaultBytes;
+  const up = ((wanted + mib - 1n) / mib) * mib;
+  const bytes = limitBytes > 0n && up > limitBytes ? (limitBytes / mib) * mib : up;
+  if (bytes === 0n || bytes < required)
+    throw new RpcError(
+      Code.OUT_OF_RANGE,
+      `no whole number of MiB lies between ${required} and ${limitBytes} bytes`,
+    );
+  return { bytes, limitBytes };
+}

@@ -1,0 +1,219 @@
+import { stat, statfs } from 'node:fs/promises';
+import {
+  NodeServiceCapability_RPC_Type as Rpc,
+  VolumeUsage_Unit,
+  type Node,
+  type NodeStageVolumeRequest,
+  type VolumeCapability,
+} from '../gen/csi/v1/csi_pb.js';
+import { mountAt } from '../host/mounts.ts';
+import { withDeadline } from '../lib/deadline.ts';
+import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
+import { keyedLock } from '../lib/keyed-lock.ts';
+import { checkCapabilities, isBlock, isReadOnly, isSingleNode } from './capability.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import { credentialsOf } from './clusters.ts';
+import { decodeHandle } from './handle.ts';
+import type { AttachBody } from './mounter/protocol.ts';
+import { checkNodePath } from './node/node-path.ts';
+import { publishDevice, publishMount, unpublish } from './node/publish.ts';
+import { stageVolume, unstageVolume, type StageDeps } from './node/stage.ts';
+import { parseFeatures } from './parameters.ts';
+
+export interface NodeServiceDeps extends StageDeps {
+  readonly nodeId: string;
+  readonly kubeletRoot: string;
+  readonly clusters: ClusterConfig;
+  readonly now: () => number;
+}
+
+const callTimeoutMs = 110_000; // Below kubelet's two minutes, so that the reason reaches it.
+const defaultFsType = 'ext4';
+const capabilities = [
+  Rpc.STAGE_UNSTAGE_VOLUME,
+  Rpc.GET_VOLUME_STATS,
+  Rpc.EXPAND_VOLUME,
+  Rpc.SINGLE_NODE_MULTI_WRITER,
+];
+
+/** CSI's Node service for RBD: devices by the mounter, filesystems and binds here. */
+export function nodeService(deps: NodeServiceDeps): Partial<UnaryHandlers<typeof Node.method>> {
+  const { kubeletRoot, mounts, mounter, staged, now } = deps;
+  const locks = keyedLock(now);
+  const holding = async <T>(
+    volumeId: string,
+    what: string,
+    signal: AbortSignal,
+    body: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> => {
+    if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
+    using _held = locks.take(volumeId, what);
+    return await withDeadline(what, callTimeoutMs, signal, body);
+  };
+  const path = (field: string, value: string) => checkNodePath(field, value, kubeletRoot);
+  return {
+    async nodeStageVolume(request, { signal }) {
+      const { volumeId } = request;
+      const stagingPath = path('staging_target_path', request.stagingTargetPath);
+      checkCapabilities([request.volumeCapability]);
+      await holding(volumeId, `NodeStageVolume of ${volumeId}`, signal, async (own) => {
+        const capability = request.volumeCapability as VolumeCapability;
+        const attach = await attachRequest(request, capability, deps);
+        const { monHost: _m, user: _u, key: _k, readOnly: _r, features: _f, attacher: _a, ...image } = attach;
+        const mount = capability.accessType.case === 'mount' ? capability.accessType.value : undefined;
+        await stageVolume(
+          {
+            volumeId,
+            image,
+            stagingPath,
+            block: isBlock(capability),
+            fsType: fsTypeOf(mount?.fsType),
+            attach,
+            mountFlags: mount?.mountFlags ?? [],
+          },
+          deps,
+          own,
+        );
+      });
+      return {};
+    },
+    async nodeUnstageVolume({ volumeId, stagingTargetPath }, { signal }) {
+      const stagingPath = path('staging_target_path', stagingTargetPath);
+      await holding(volumeId, `NodeUnstageVolume of ${volumeId}`, signal, (own) =>
+        unstageVolume(volumeId, stagingPath, deps, own),
+      );
+      return {};
+    },
+    async nodePublishVolume(request, { signal }) {
+      const { volumeId, readonly } = request;
+      const target = path('target_path', request.targetPath);
+      const capability = request.volumeCapability;
+      checkCapabilities([capability]);
+      if (!capability) return {};
+      if (request.stagingTargetPath === '')
+        throw new RpcError(Code.FAILED_PRECONDITION, 'staging_target_path is missing');
+      const stagingPath = path('staging_target_path', request.stagingTargetPath);
+      await holding(volumeId, `NodePublishVolume of ${volumeId}`, signal, async (own) => {
+        const wanted = { stagingPath, target, readOnly: readonly || isReadOnly(capability) };
+        if (!isBlock(capability)) return await publishMount(wanted, mounts, own);
+        await publishDevice(await deviceOf(volumeId, deps, own), wanted, mounts, own);
+      });
+      return {};
+    },
+    async nodeUnpublishVolume({ volumeId, targetPath }, { signal }) {
+      const target = path('target_path', targetPath);
+      await holding(volumeId, `NodeUnpublishVolume of ${volumeId}`, signal, (own) =>
+        unpublish(target, mounts, own),
+      );
+      return {};
+    },
+    async nodeGetVolumeStats({ volumeId, volumePath }, { signal }) {
+      if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
+      if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
+      return await withDeadline('NodeGetVolumeStats', 20_000, signal, () => volumeStats(volumePath, deps));
+    },
+    async nodeExpandVolume({ volumeId, volumePath, capacityRange }, { signal }) {
+      if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
+      return await holding(volumeId, `NodeExpandVolume of ${volumeId}`, signal, async (own) => {
+        const volume = await staged.read(volumeId);
+        if (!volume) throw new RpcError(Code.NOT_FOUND, `volume ${volumeId} is not on this node`);
+        const device = await deviceOf(volumeId, deps, own);
+        const bytes = await mounter.resize(volume.image, capacityRange?.requiredBytes ?? 0n, own);
+        if (!volume.block)
+          await deps.filesystems.grow(
+            device.device,
+            volume.fsType as 'ext4' | 'xfs',
+            volume.stagingPath,
+            own,
+          );
+        return { capacityBytes: bytes };
+      });
+    },
+    nodeGetCapabilities: () =>
+      Promise.resolve({
+        capabilities: capabilities.map((type) => ({ type: { case: 'rpc' as const, value: { type } } })),
+      }),
+    nodeGetInfo: () => Promise.resolve({ nodeId: deps.nodeId }),
+  };
+}
+
+/** The image and how to reach it, from what the PV carries. */
+async function attachRequest(
+  request: NodeStageVolumeRequest,
+  capability: VolumeCapability,
+  { clusters }: NodeServiceDeps,
+): Promise<AttachBody> {
+  const { volumeId, volumeContext, secrets } = request;
+  const handle = volumeContext['staticVolume'] === 'true' ? undefined : decodeHandle(volumeId);
+  const clusterId = volumeContext['clusterID'] ?? handle?.clusterId ?? '';
+  const pool = volumeContext['pool'];
+  if (!pool)
+    throw new RpcError(
+      Code.INVALID_ARGUMENT,
+      'volume_context has no "pool": the PV was made by hand without it',
+    );
+  const entry = await clusters.cluster(clusterId);
+  const { user, key } = credentialsOf(secrets);
+  const mounter = volumeContext['mounter'];
+  const attacher =
+    mounter === 'rbd' || mounter === 'krbd'
+      ? 'krbd'
+      : mounter === 'rbd-nbd' || mounter === 'qsd'
+        ? mounter
+        : undefined;
+  const namespace = volumeContext['radosNamespace'] || entry.radosNamespace;
+  return {
+    clusterId,
+    pool,
+    ...(namespace ? { namespace } : {}),
+    image: volumeContext['imageName'] ?? (handle ? `csi-vol-${handle.uuid}` : volumeId),
+    monHost: entry.monitors.join(','),
+    user,
+    key,
+    readOnly: isReadOnly(capability) && !isSingleNode(capability),
+    features: [...parseFeatures(volumeContext['imageFeatures'])],
+    ...(attacher ? { attacher } : {}),
+  };
+}
+
+function fsTypeOf(text: string | undefined): string {
+  const fsType = text || defaultFsType;
+  if (fsType !== 'ext4' && fsType !== 'xfs')
+    throw new RpcError(Code.INVALID_ARGUMENT, `fsType ${JSON.stringify(fsType)}: ext4 and xfs are supported`);
+  return fsType;
+}
+
+async function deviceOf(volumeId: string, { staged, mounter }: NodeServiceDeps, signal: AbortSignal) {
+  const volume = await staged.read(volumeId);
+  const device =
+    volume &&
+    (await mounter.list(signal)).find(
+      (one) =>
+        one.image === volume.image.image &&
+        one.pool === volume.image.pool &&
+        one.clusterId === volume.image.clusterId,
+    );
+  if (!device) throw new RpcError(Code.FAILED_PRECONDITION, `volume ${volumeId} is not staged on this node`);
+  return device;
+}
+
+async function volumeStats(volumePath: string, { mounts }: NodeServiceDeps) {
+  const there = await stat(volumePath).catch((cause: unknown) => {
+    throw new RpcError(Code.NOT_FOUND, `${volumePath} is not there`, { cause });
+  });
+  if (!mountAt(await mounts.list(), volumePath))
+    throw new RpcError(Code.NOT_FOUND, `${volumePath} is no volume`);
+  if (!there.isDirectory()) return { usage: [{ unit: VolumeUsage_Unit.BYTES, total: BigInt(there.size) }] };
+  const fs = await statfs(volumePath, { bigint: true });
+  return {
+    usage: [
+      {
+        unit: VolumeUsage_Unit.BYTES,
+        total: fs.blocks * fs.bsize,
+        available: fs.bavail * fs.bsize,
+        used: (fs.blocks - fs.bfree) * fs.bsize,
+      },
+      { unit: VolumeUsage_Unit.INODES, total: fs.files, available: fs.ffree, used: fs.files - fs.ffree },
+    ],
+  };
+}

@@ -1,0 +1,94 @@
+import { mkdir } from 'node:fs/promises';
+import { isContentError, type Filesystems, type FilesystemType } from '../../host/filesystems.ts';
+import { mountAt, type Mounts } from '../../host/mounts.ts';
+import { Code, RpcError } from '../../lib/grpc.ts';
+import type { Mounter } from '../mounter/client.ts';
+import type { AttachBody, Device } from '../mounter/protocol.ts';
+import type { StagedVolume, StagedVolumes } from './staged.ts';
+
+export interface StageDeps {
+  readonly mounter: Mounter;
+  readonly mounts: Mounts;
+  readonly filesystems: Filesystems;
+  readonly staged: StagedVolumes;
+}
+
+export interface StageRequest extends StagedVolume {
+  readonly attach: AttachBody;
+  readonly mountFlags: readonly string[];
+}
+
+// nouuid: a clone, or the same volume on another virtual node, carries the same UUID.
+const ownOptions: Readonly<Record<string, readonly string[]>> = {
+  xfs: ['nouuid', 'noatime', 'discard'],
+  ext4: ['noatime', 'discard'],
+};
+
+/**
+ * Attaches the image and mounts its filesystem at the staging path. Nothing is formatted that is not proven
+ * blank, and nothing is written below the staging path before it is a mount of the expected device.
+ */
+export async function stageVolume(
+  request: StageRequest,
+  deps: StageDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { mounter, mounts, filesystems, staged } = deps;
+  const { volumeId, image, stagingPath, block, fsType } = request;
+  // Written before anything is attached: an unstage after a crash here has to find the image.
+  await staged.write({ volumeId, image, stagingPath, block, fsType });
+  const device = await mounter.attach(request.attach, signal);
+  if (block) return;
+  await mkdir(stagingPath, { recursive: true, mode: 0o750 });
+  const there = mountAt(await mounts.list(), stagingPath);
+  if (there && isDevice(there, device)) return await mounter.release(image, signal);
+  if (there) {
+    const found = `${there.major}:${there.minor}`;
+    throw new RpcError(
+      Code.INTERNAL,
+      `${stagingPath} is already a mount of device ${found}, not of ${device.device}`,
+    );
+  }
+  try {
+    const found = await filesystems.ensure(device.device, fsType as FilesystemType, signal);
+    const options = [
+      ...(ownOptions[fsType] ?? []),
+      ...(request.attach.readOnly ? ['ro'] : []),
+      ...request.mountFlags,
+    ];
+    await mounts.mount({ source: device.device, target: stagingPath, fsType, options }, signal);
+    // One that grew while it was nowhere staged. A failure is told by NodeExpandVolume, which comes for it too.
+    if (found === 'existing' && !request.attach.readOnly) {
+      await filesystems
+        .grow(device.device, fsType as FilesystemType, stagingPath, signal)
+        .catch(() => signal.throwIfAborted());
+    }
+  } catch (error) {
+    if (isContentError(error)) throw new RpcError(Code.FAILED_PRECONDITION, error.message, { cause: error });
+    throw error;
+  }
+  const mounted = mountAt(await mounts.list(), stagingPath);
+  if (!mounted || !isDevice(mounted, device))
+    throw new RpcError(Code.INTERNAL, `${stagingPath} did not become a mount of ${device.device}`);
+  await mounter.release(image, signal);
+}
+
+const isDevice = (mount: { readonly major: number; readonly minor: number }, device: Device) =>
+  mount.major === device.major && mount.minor === device.minor;
+
+/** Takes mount and device away; a volume that was never staged is no error. */
+export async function unstageVolume(
+  volumeId: string,
+  stagingPath: string,
+  deps: StageDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { mounter, mounts, staged } = deps;
+  for (let turn = 0; turn < 8 && mountAt(await mounts.list(), stagingPath); turn++) {
+    await mounts.unmount(stagingPath, {}, signal);
+  }
+  const volume = await staged.read(volumeId);
+  if (!volume) return;
+  await mounter.detach(volume.image, signal);
+  await staged.forget(volumeId);
+}

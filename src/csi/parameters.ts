@@ -1,0 +1,200 @@
+import { Code, RpcError } from '../lib/grpc.ts';
+
+/** A StorageClass's parameters for RBD, ceph-csi's names, checked. */
+export interface RbdParameters {
+  readonly clusterId: string;
+  readonly pool: string;
+  readonly dataPool?: string | undefined;
+  readonly features: readonly string[];
+  readonly namePrefix: string;
+  readonly stripeUnitBytes?: number | undefined;
+  readonly stripeCount?: number | undefined;
+  readonly objectSizeBytes?: number | undefined;
+  readonly fsType?: string | undefined;
+  /** The claim's namespace: ceph-csi's `csi.volume.owner`. */
+  readonly owner?: string | undefined;
+  /** What the PV's volumeAttributes carry: every parameter but the `csi.storage.k8s.io/` ones. */
+  readonly context: Readonly<Record<string, string>>;
+}
+
+const known = [
+  'clusterID',
+  'pool',
+  'dataPool',
+  'imageFeatures',
+  'mkfsOptions',
+  'mounter',
+  'tryOtherMounters',
+  'mapOptions',
+  'unmapOptions',
+  'encrypted',
+  'encryptionKMSID',
+  'encryptionType',
+  'stripeUnit',
+  'stripeCount',
+  'objectSize',
+  'topologyConstrainedPools',
+  'volumeNamePrefix',
+  'snapshotNamePrefix',
+  'fstype',
+  'fsType',
+  'imageFormat',
+  'thickProvision',
+  'cephLogDir',
+  'cephLogStrategy',
+] as const;
+type Key = (typeof known)[number];
+
+/** Kubernetes' own keys: secrets' names, fstype, and the claim's name that the provisioner adds. */
+export const kubernetesPrefix = 'csi.storage.k8s.io/';
+
+const features = [
+  'layering',
+  'exclusive-lock',
+  'object-map',
+  'fast-diff',
+  'deep-flatten',
+  'journaling',
+] as const;
+const needs: Readonly<Record<string, string>> = {
+  'object-map': 'exclusive-lock',
+  'fast-diff': 'object-map',
+  journaling: 'exclusive-lock',
+};
+/** librbd's own default set. Exclusive-lock is what lets Ceph fence a client that died. */
+const defaultFeatures: readonly string[] = features.slice(0, 5);
+const mounters = ['', 'rbd', 'krbd', 'rbd-nbd', 'qsd'];
+const filesystems = ['ext4', 'xfs'];
+
+const refuse = (key: string, problem: string): never => {
+  throw new RpcError(Code.INVALID_ARGUMENT, `parameter ${JSON.stringify(key)} ${problem}`);
+};
+
+/** Throws RpcError InvalidArgument that names the first wrong key and says what would be right. */
+export function parseRbdParameters(given: Readonly<Record<string, string>>): RbdParameters {
+  for (const key of Object.keys(given))
+    if (!key.startsWith(kubernetesPrefix) && !(known as readonly string[]).includes(key))
+      refuse(key, `is not known; known are ${known.join(', ')}`);
+  const value = (key: Key) => given[key];
+  for (const key of ['clusterID', 'pool'] as const) if (!value(key)) refuse(key, 'is missing or empty');
+  for (const key of ['dataPool', 'volumeNamePrefix', 'topologyConstrainedPools'] as const)
+    if (value(key) === '') refuse(key, 'is empty; leave it out or give it a value');
+  for (const key of ['pool', 'dataPool'] as const) checkPoolName(key, value(key));
+  refuseNotHonoured(value);
+
+  const objectSizeBytes = positiveInteger('objectSize', value('objectSize'));
+  if (
+    objectSizeBytes !== undefined &&
+    (!isPowerOfTwo(objectSizeBytes) || objectSizeBytes < 4096 || objectSizeBytes > 33_554_432)
+  )
+    refuse('objectSize', `is ${objectSizeBytes}; it must be a power of two from 4096 to 33554432 bytes`);
+  const striping = parseStriping(value, objectSizeBytes ?? 4_194_304);
+  const namePrefix = value('volumeNamePrefix') ?? 'csi-vol-';
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(namePrefix))
+    refuse(
+      'volumeNamePrefix',
+      `is ${JSON.stringify(namePrefix)}; letters, digits, dots, dashes and underscores are allowed, 64 at most`,
+    );
+
+  return {
+    clusterId: given['clusterID'] ?? '',
+    pool: given['pool'] ?? '',
+    dataPool: value('dataPool'),
+    features: parseFeatures(value('imageFeatures')),
+    namePrefix,
+    ...striping,
+    objectSizeBytes,
+    fsType: parseFsType(given),
+    owner: given[`${kubernetesPrefix}pvc/namespace`] || undefined,
+    context: Object.fromEntries(Object.entries(given).filter(([key]) => !key.startsWith(kubernetesPrefix))),
+  };
+}
+
+/** Of an image's features, or of the class's list. Throws InvalidArgument. */
+export function parseFeatures(text: string | undefined): readonly string[] {
+  if (text === undefined) return defaultFeatures;
+  if (text === '') return [];
+  const wanted = text.split(',').map((name) => name.trim());
+  for (const name of wanted) {
+    if (!(features as readonly string[]).includes(name))
+      refuse('imageFeatures', `has ${JSON.stringify(name)}; known are ${features.join(', ')}`);
+    const needed = needs[name];
+    if (needed && !wanted.includes(needed))
+      refuse('imageFeatures', `has ${name}, which needs ${needed} beside it`);
+  }
+  return [...new Set(wanted)];
+}
+
+// A setting that would change where or how the bytes lie must never be dropped in silence.
+function refuseNotHonoured(value: (key: Key) => string | undefined): void {
+  for (const key of ['encrypted', 'thickProvision', 'tryOtherMounters'] as const) {
+    const text = value(key);
+    if (text !== undefined && !/^(true|false)$/i.test(text))
+      refuse(key, `is ${JSON.stringify(text)}; it must be "true" or "false"`);
+  }
+  if (/^true$/i.test(value('encrypted') ?? ''))
+    refuse('encrypted', 'is "true", but encrypted volumes are not supported yet: remove it or use "false"');
+  if (/^true$/i.test(value('thickProvision') ?? ''))
+    refuse('thickProvision', 'is "true", but images are always thin: remove it or use "false"');
+  if (value('topologyConstrainedPools') !== undefined)
+    refuse('topologyConstrainedPools', 'is not supported yet: use "pool", one class for each pool');
+  for (const key of ['mapOptions', 'unmapOptions'] as const)
+    if (value(key)) refuse(key, 'is not supported yet: remove it');
+  const mounter = value('mounter') ?? '';
+  if (!mounters.includes(mounter))
+    refuse('mounter', `is ${JSON.stringify(mounter)}; known are ${mounters.filter(Boolean).join(', ')}`);
+  const format = value('imageFormat');
+  if (format !== undefined && format !== '2')
+    refuse('imageFormat', `is ${JSON.stringify(format)}; only "2" is supported`);
+  checkMkfsOptions(value('mkfsOptions'));
+}
+
+// They reach mkfs's argument list; a path or a device among them would make it write elsewhere.
+function checkMkfsOptions(text: string | undefined): void {
+  if (text === undefined) return;
+  const bad = splitOptions(text).find((word) => !/^[A-Za-z0-9=,._:^+-]+$/.test(word));
+  if (bad !== undefined)
+    refuse('mkfsOptions', `has ${JSON.stringify(bad)}: only letters, digits and =,._:^+- are allowed`);
+}
+
+/** mkfsOptions as an argument list. */
+export const splitOptions = (text: string): readonly string[] =>
+  text.split(/\s+/).filter((word) => word !== '');
+
+function checkPoolName(key: Key, name: string | undefined): void {
+  if (name !== undefined && !/^[^/@\s]{1,128}$/.test(name))
+    refuse(key, `is ${JSON.stringify(name)}, which is no pool name`);
+}
+
+function positiveInteger(key: Key, text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (!/^[1-9][0-9]{0,15}$/.test(text))
+    refuse(key, `is ${JSON.stringify(text)}; it must be a whole number of bytes above 0`);
+  return Number(text);
+}
+
+function parseStriping(value: (key: Key) => string | undefined, objectSizeBytes: number) {
+  const stripeUnitBytes = positiveInteger('stripeUnit', value('stripeUnit'));
+  const stripeCount = positiveInteger('stripeCount', value('stripeCount'));
+  if ((stripeUnitBytes === undefined) !== (stripeCount === undefined))
+    refuse(
+      stripeUnitBytes === undefined ? 'stripeUnit' : 'stripeCount',
+      'is missing: stripeUnit and stripeCount go together',
+    );
+  if (stripeUnitBytes !== undefined && objectSizeBytes % stripeUnitBytes !== 0)
+    refuse('stripeUnit', `is ${stripeUnitBytes}, which does not divide the object size ${objectSizeBytes}`);
+  return { stripeUnitBytes, stripeCount };
+}
+
+function parseFsType(given: Readonly<Record<string, string>>): string | undefined {
+  for (const key of [`${kubernetesPrefix}fstype`, 'fstype', 'fsType']) {
+    const name = given[key];
+    if (!name) continue;
+    if (!filesystems.includes(name))
+      refuse(key, `is ${JSON.stringify(name)}; known are ${filesystems.join(', ')}`);
+    return name;
+  }
+  return undefined;
+}
+
+const isPowerOfTwo = (n: number): boolean => Number.isInteger(Math.log2(n));

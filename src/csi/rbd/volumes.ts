@@ -1,0 +1,223 @@
+import { isCephError } from '../../ceph/errors.ts';
+import type { Ceph, CephCallOptions, PoolPlace } from '../../ceph/seam.ts';
+import { Code, RpcError } from '../../lib/grpc.ts';
+import type { Clusters, OpenCluster, Secrets } from '../clusters.ts';
+import { decodeHandle, encodeHandle, type VolumeHandle } from '../handle.ts';
+import { forget, readEntry, rememberImageId, reserve, type JournalEntry } from '../journal.ts';
+import type { RbdParameters } from '../parameters.ts';
+import { attachedNode, lockForNode, unlockNode } from './node-lock.ts';
+import type { TrashBin } from './trash-bin.ts';
+
+export interface NewVolume {
+  readonly name: string;
+  readonly parameters: RbdParameters;
+  readonly bytes: bigint;
+  /** 0n where there is none. */
+  readonly limitBytes: bigint;
+}
+
+export interface Volume {
+  readonly handle: string;
+  readonly bytes: bigint;
+  readonly context: Readonly<Record<string, string>>;
+}
+
+/** Images as CSI volumes. Every operation may be repeated; what an earlier one left half-done is finished. */
+export interface RbdVolumes {
+  create(wanted: NewVolume, secrets: Secrets, signal: AbortSignal): Promise<Volume>;
+  /** An absent volume is no error. */
+  remove(handle: string, secrets: Secrets, signal: AbortSignal): Promise<void>;
+  /** Size in bytes, or undefined where there is no such volume. */
+  find(
+    handle: string,
+    secrets: Secrets,
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: bigint } | undefined>;
+  /** Answers the size afterwards; never shrinks. */
+  expand(handle: string, bytes: bigint, secrets: Secrets, signal: AbortSignal): Promise<bigint>;
+  /** Lets one node have the volume; FailedPrecondition where another has it. */
+  attach(handle: string, node: string, secrets: Secrets, signal: AbortSignal): Promise<void>;
+  detach(handle: string, node: string | undefined, secrets: Secrets, signal: AbortSignal): Promise<void>;
+}
+
+export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
+  return {
+    async create(wanted, secrets, signal) {
+      const { parameters } = wanted;
+      const { ceph, entry } = await clusters.open(parameters.clusterId, secrets);
+      const options = { signal };
+      const poolId = await poolIdOf(ceph, parameters.pool, options);
+      if (parameters.dataPool) await poolIdOf(ceph, parameters.dataPool, options);
+      const place: PoolPlace = { pool: parameters.pool, namespace: entry.radosNamespace };
+      const places = { journal: place, journalPoolId: poolId, image: place, imagePoolId: poolId };
+      const { name, bytes, limitBytes } = wanted;
+      const reservation = { requestName: name, namePrefix: parameters.namePrefix, owner: parameters.owner };
+      const journal = await reserve(ceph, places, reservation, options);
+      const actual = await ensureImage(
+        ceph,
+        place,
+        journal.imageName,
+        { ...wanted, bytes, limitBytes },
+        options,
+      );
+      return {
+        handle: encodeHandle({
+          clusterId: parameters.clusterId,
+          locationId: BigInt(poolId),
+          uuid: journal.uuid,
+        }),
+        bytes: actual,
+        context: contextOf(parameters, journal, entry.radosNamespace),
+      };
+    },
+    async remove(handle, secrets, signal) {
+      const options = { signal };
+      const found = await locate(clusters, handle, secrets, options);
+      if (!found) return;
+      const { ceph, place, journal } = found;
+      const image = await ceph.rbd.info(place, journal.imageName, options);
+      if (image) {
+        await refuseInUse(ceph, place, journal.imageName, image.id, options);
+        // Out of the way at once; its objects go in the background, for a large image has many.
+        await ceph.rbd.trashMove(place, journal.imageName, 0, options);
+      }
+      await forget(ceph, place, place, journal, options);
+      trash.empty(ceph, place);
+    },
+    async find(handle, secrets, signal) {
+      const found = await locate(clusters, handle, secrets, { signal });
+      const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, { signal }));
+      return image && { bytes: image.sizeBytes };
+    },
+    async expand(handle, bytes, secrets, signal) {
+      const { ceph, place, journal, image } = await need(clusters, handle, secrets, { signal });
+      if (image.sizeBytes >= bytes) return image.sizeBytes;
+      await ceph.rbd.resize(place, journal.imageName, bytes, { signal });
+      return bytes;
+    },
+    async attach(handle, node, secrets, signal) {
+      const { ceph, place, journal, image } = await need(clusters, handle, secrets, { signal });
+      await lockForNode(ceph, place, { imageId: image.id, handle, node }, { signal });
+      if (journal.imageId !== image.id)
+        await rememberImageId(ceph, place, journal.uuid, image.id, { signal });
+    },
+    async detach(handle, node, secrets, signal) {
+      const found = await locate(clusters, handle, secrets, { signal });
+      const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, { signal }));
+      if (image) await unlockNode(found.ceph, found.place, { imageId: image.id, node }, { signal });
+    },
+  };
+}
+
+interface Located extends OpenCluster {
+  readonly place: PoolPlace;
+  readonly journal: JournalEntry;
+}
+
+/** Undefined where the pool or the journal's entry is gone: then the volume is. */
+async function locate(
+  clusters: Clusters,
+  handle: string,
+  secrets: Secrets,
+  options: CephCallOptions,
+): Promise<Located | undefined> {
+  const { clusterId, locationId, uuid }: VolumeHandle = decodeHandle(handle);
+  const { ceph, entry } = await clusters.open(clusterId, secrets);
+  const pool = await ceph.poolName(Number(locationId), options);
+  if (pool === undefined) return undefined;
+  const place: PoolPlace = { pool, namespace: entry.radosNamespace };
+  const journal = await readEntry(ceph, place, uuid, options);
+  return journal && { ceph, entry, place, journal };
+}
+
+async function need(clusters: Clusters, handle: string, secrets: Secrets, options: CephCallOptions) {
+  const found = await locate(clusters, handle, secrets, options);
+  const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, options));
+  if (!found || !image) throw new RpcError(Code.NOT_FOUND, `there is no volume ${handle}`);
+  return { ...found, image };
+}
+
+async function poolIdOf(ceph: Ceph, pool: string, options: CephCallOptions): Promise<number> {
+  const id = await ceph.poolId(pool, options);
+  if (id === undefined) {
+    throw new RpcError(
+      Code.FAILED_PRECONDITION,
+      `pool "${pool}" does not exist in this Ceph cluster: create a CephBlockPool of that name, or correct "pool" in the StorageClass`,
+    );
+  }
+  return id;
+}
+
+/** Creates the image, or accepts the one that an earlier call made where its size fits. Answers its size. */
+async function ensureImage(
+  ceph: Ceph,
+  place: PoolPlace,
+  image: string,
+  wanted: NewVolume,
+  options: CephCallOptions,
+): Promise<bigint> {
+  const { parameters, bytes, limitBytes, name } = wanted;
+  try {
+    await ceph.rbd.create(
+      place,
+      image,
+      {
+        sizeBytes: bytes,
+        features: parameters.features,
+        dataPool: parameters.dataPool,
+        objectSizeBytes: parameters.objectSizeBytes,
+        stripeUnitBytes: parameters.stripeUnitBytes,
+        stripeCount: parameters.stripeCount,
+      },
+      options,
+    );
+    return bytes;
+  } catch (error) {
+    if (!isCephError(error, 'EEXIST')) throw error;
+  }
+  const there = await ceph.rbd.info(place, image, options);
+  if (!there)
+    throw new RpcError(Code.ABORTED, `image ${image} was removed while it was looked at; try again`);
+  const fits = there.sizeBytes >= bytes && (limitBytes === 0n || there.sizeBytes <= limitBytes);
+  if (!fits) {
+    throw new RpcError(
+      Code.ALREADY_EXISTS,
+      `volume ${name} exists already with ${there.sizeBytes} bytes, and ${bytes} are asked for`,
+    );
+  }
+  return there.sizeBytes;
+}
+
+async function refuseInUse(
+  ceph: Ceph,
+  place: PoolPlace,
+  image: string,
+  imageId: string,
+  options: CephCallOptions,
+): Promise<void> {
+  const node = await attachedNode(ceph, place, imageId, options);
+  if (node !== undefined)
+    throw new RpcError(Code.FAILED_PRECONDITION, `image ${image} is still attached to node ${node}`);
+  const watchers = await ceph.rbd.watchers(place, image, options);
+  if (watchers.length > 0) {
+    const addresses = watchers.map((watcher) => watcher.address).join(', ');
+    throw new RpcError(Code.FAILED_PRECONDITION, `image ${image} is still in use by ${addresses}`);
+  }
+}
+
+/** What ceph-csi writes into a PV's volumeAttributes, so that either driver can serve it. */
+function contextOf(
+  parameters: RbdParameters,
+  journal: JournalEntry,
+  radosNamespace: string | undefined,
+): Record<string, string> {
+  return {
+    ...parameters.context,
+    clusterID: parameters.clusterId,
+    pool: parameters.pool,
+    journalPool: parameters.pool,
+    imageName: journal.imageName,
+    imageFeatures: parameters.features.join(','),
+    ...(radosNamespace ? { radosNamespace } : {}),
+  };
+}

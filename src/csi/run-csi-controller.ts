@@ -1,0 +1,152 @@
+import * as grpc from '@grpc/grpc-js';
+import {
+  CSINodes,
+  PersistentVolumeClaims,
+  PersistentVolumes,
+  Secrets,
+  StorageClasses,
+  VolumeAttachments,
+} from '../api/core.ts';
+import { refOf } from '../api/resource.ts';
+import type { CephOpener } from '../ceph/seam.ts';
+import { createManager } from '../control/manager.ts';
+import { triggeredBy } from '../control/trigger.ts';
+import { Controller, Identity } from '../gen/csi/v1/csi_pb.js';
+import type { KubeClient } from '../kube/client.ts';
+import { createEventRecorder } from '../kube/events.ts';
+import type { Clock } from '../lib/clock.ts';
+import { addService } from '../lib/grpc.ts';
+import type { Logger } from '../lib/log.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import { openClusters } from './clusters.ts';
+import { controllerService } from './controller.ts';
+import { identityService } from './identity.ts';
+import { rpcFailure } from './rpc-failure.ts';
+import { rbdVolumes } from './rbd/volumes.ts';
+import { trashBin } from './rbd/trash-bin.ts';
+import { serveOnSocket, socketPath } from './serve.ts';
+import { attacher } from './sidecar/attacher.ts';
+import { controllerCalls, type ControllerCalls } from './sidecar/controller-calls.ts';
+import { provisioner } from './sidecar/provisioner.ts';
+import { resizer } from './sidecar/resizer.ts';
+import { volumeDeleter } from './sidecar/volume-deleter.ts';
+
+export interface CsiControllerOptions {
+  readonly driver: string;
+  readonly version: string;
+  /** `unix:///csi/csi.sock`, for upstream's sidecars and conformance suites. */
+  readonly endpoint: string;
+  /** Where the Lease is. */
+  readonly namespace: string;
+  /** Unique for each process. */
+  readonly identity: string;
+}
+
+export interface CsiDeps {
+  readonly client: KubeClient;
+  readonly openCeph: CephOpener;
+  readonly clusters: ClusterConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** csi controller: the gRPC service, and the sidecars' work on the same code. Runs until the signal aborts. */
+export async function runCsiController(options: CsiControllerOptions, deps: CsiDeps): Promise<void> {
+  const { clock, log, signal } = deps;
+  const clusters = openClusters(deps.clusters, deps.openCeph);
+  const volumes = rbdVolumes(clusters, trashBin({ log, signal }));
+  const service = controllerService({ volumes, now: () => clock.now() });
+  const server = new grpc.Server();
+  addService(
+    server,
+    Identity,
+    identityService(options, async () => (await deps.clusters.all()).length > 0),
+    rpcFailure,
+  );
+  addService(server, Controller, service, rpcFailure);
+  try {
+    await Promise.all([
+      serveOnSocket(server, socketPath(options.endpoint), signal),
+      runSidecars(options, controllerCalls(service), deps),
+    ]);
+  } finally {
+    await clusters.close();
+  }
+}
+
+/** Provisioner, deleter, attacher and resizer; only the leader's work. */
+export async function runSidecars(
+  options: Pick<CsiControllerOptions, 'driver' | 'namespace' | 'identity'>,
+  calls: ControllerCalls,
+  deps: Omit<CsiDeps, 'openCeph' | 'clusters'>,
+): Promise<void> {
+  const { driver, namespace } = options;
+  const { client, clock, log, signal } = deps;
+  const lease = { namespace, name: driver.replace(/[^a-z0-9-]/g, '-') };
+  const manager = createManager({
+    client,
+    clock,
+    log,
+    leaderElection: { lease, identity: options.identity },
+  });
+  const { caches } = manager;
+  const volumes = caches.cache(PersistentVolumes);
+  const claims = caches.cache(PersistentVolumeClaims);
+  const classes = caches.cache(StorageClasses);
+  const events = createEventRecorder({ client, component: driver, clock, log, signal });
+  const common = { driver, client, events, calls, clock, volumes };
+  const unboundOf = (className: string) =>
+    claims
+      .list()
+      .filter((claim) => !claim.spec?.volumeName && claim.spec?.storageClassName === className)
+      .map(refOf);
+
+  manager.add({
+    reconciler: provisioner({ ...common, classes }),
+    resource: PersistentVolumeClaims,
+    concurrency: 8,
+    triggers: [
+      triggeredBy(StorageClasses, (changed) => unboundOf(changed.metadata.name)),
+      // A missing secret that is made now: whoever waits for it is looked at.
+      triggeredBy(Secrets, ({ metadata }) =>
+        classes
+          .list()
+          .filter(
+            (one) =>
+              one.provisioner === driver && Object.values(one.parameters ?? {}).includes(metadata.name),
+          )
+          .flatMap((one) => unboundOf(one.metadata.name)),
+      ),
+    ],
+  });
+  manager.add({ reconciler: volumeDeleter(common), resource: PersistentVolumes });
+  manager.add({
+    reconciler: attacher({
+      ...common,
+      nodes: caches.cache(CSINodes),
+      attachments: caches.cache(VolumeAttachments),
+    }),
+    resource: VolumeAttachments,
+    concurrency: 8,
+    triggers: [
+      triggeredBy(CSINodes, (node) =>
+        caches
+          .cache(VolumeAttachments)
+          .list()
+          .filter((one) => one.spec.nodeName === node.metadata.name)
+          .map(refOf),
+      ),
+    ],
+  });
+  manager.add({
+    reconciler: resizer(common),
+    resource: PersistentVolumeClaims,
+    triggers: [
+      triggeredBy(PersistentVolumes, ({ spec }) =>
+        spec?.claimRef ? [{ namespace: spec.claimRef.namespace, name: spec.claimRef.name ?? '' }] : [],
+      ),
+    ],
+  });
+  await manager.run(signal);
+}
