@@ -51,6 +51,8 @@ export interface BenchOptions {
   readonly rootCa?: string;
   /** Plays the nodes: placed pods run and are ready, terminating ones go. On where not said. */
   readonly kubelet?: boolean;
+  /** The client that the controllers get, in place of a plain one. */
+  readonly through?: (client: KubeClient) => KubeClient;
 }
 
 const limitMs = 40_000;
@@ -62,15 +64,16 @@ export async function startBench(registers: readonly Register[], options: BenchO
   const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
   const stopping = new AbortController();
   const { signal } = stopping;
-  const manager = createManager({ client, clock, log });
+  const theirs = options.through?.(client) ?? client;
+  const manager = createManager({ client: theirs, clock, log });
   const environment: Environment = {
-    client,
+    client: theirs,
     clock,
     log,
     caches: manager.caches,
     random: () => 0.5,
     rootCa: options.rootCa ?? '',
-    events: (component) => createEventRecorder({ client, component, clock, log, signal }),
+    events: (component) => createEventRecorder({ client: theirs, component, clock, log, signal }),
   };
   for (const register of registers) register(manager, environment);
   const running = [manager.run(signal)];

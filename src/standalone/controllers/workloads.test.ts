@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import { Deployments, Events, Pods, ReplicaSets } from '../../api/core.ts';
 import { hasCondition } from '../../control/conditions.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import { deploymentController } from './deployment-controller.ts';
 import { isActive, isReady } from './pod-state.ts';
 import { replicaSetController } from './replica-set-controller.ts';
@@ -193,6 +194,59 @@ test('a pod relabelled away is let go and replaced; relabelled back, one is give
     Pods,
     (pods) => pods.length === 2 && pods.every((one) => one.metadata.ownerReferences?.length === 1),
   );
+});
+
+/** A client whose news of pods comes late, as from a busy server. */
+const lateNews = (client: KubeClient): KubeClient => ({
+  ...client,
+  async *watchOnce(resource, selection, options) {
+    for await (const event of client.watchOnce(resource, selection, options)) {
+      if (resource.plural === 'pods') await new Promise((resolve) => setTimeout(resolve, 50));
+      yield event;
+    }
+  },
+});
+
+test('a ReplicaSet that does not hear of its pods for long makes and removes none too many', async () => {
+  bench = await startBench([(manager, environment) => manager.add(replicaSetController(environment))], {
+    through: lateNews,
+  });
+  const { create, merge, until, all } = bench;
+  const ref = { namespace: 'default', name: 'late' };
+  let most = 0;
+  let least = 99;
+  let grown = false;
+  const watching = until(Pods, (pods) => {
+    const alive = pods.filter(isActive).length;
+    most = Math.max(most, alive);
+    grown ||= alive >= 12;
+    if (grown) least = Math.min(least, alive);
+    return grown && alive === 7;
+  });
+  await create(ReplicaSets, {
+    metadata: ref,
+    spec: {
+      replicas: 12,
+      selector: { matchLabels: { app: 'late' } },
+      template: {
+        metadata: { labels: { app: 'late' } },
+        spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'x' }] },
+      },
+    },
+  });
+  // Each of these makes it look again while its news are still under way.
+  for (let look = 0; look < 10; look++)
+    await merge(ReplicaSets, ref, { metadata: { annotations: { look: `${look}` } } });
+  await until(ReplicaSets, (sets) => sets.find((one) => one.status?.replicas === 12));
+  await merge(ReplicaSets, ref, { spec: { replicas: 7 } });
+  for (let look = 0; look < 10; look++)
+    await merge(ReplicaSets, ref, { metadata: { annotations: { look: `-${look}` } } });
+  await watching;
+  await until(ReplicaSets, (sets) =>
+    sets.find((one) => one.status?.replicas === 7 && one.status.readyReplicas === 7),
+  );
+  expect([most, least]).toEqual([12, 7]);
+  expect(await all(Pods)).toHaveLength(7);
 });
 
 test('a thousand pods are made once each', async () => {
