@@ -1,4 +1,7 @@
 import { z } from 'zod';
+import type { Clock } from '../lib/clock.ts';
+import { isCephError } from './errors.ts';
+import { readOsdMap } from './osd.ts';
 import type { Ceph } from './seam.ts';
 
 export interface BlocklistEntry {
@@ -70,4 +73,33 @@ export async function removeFromBlocklist(ceph: Ceph, address: string, signal: A
     z.unknown(),
     { signal },
   );
+}
+
+/**
+ * Waits until every OSD that is up has a map at least as new as the one of now, and with it every blocklist entry
+ * made before: only then is a fenced client's write refused everywhere. An OSD that goes down meanwhile counts as
+ * done, for it gets the map before it serves again. Needs a user who may `tell` OSDs, as client.admin.
+ */
+export async function waitForOsdMaps(ceph: Ceph, clock: Clock, signal: AbortSignal): Promise<void> {
+  const { epoch, osds } = await readOsdMap(ceph, signal);
+  await Promise.all(
+    osds
+      .filter((osd) => osd.up)
+      .map(async ({ id }) => {
+        while (!(await hasMap(ceph, id, epoch, signal))) await clock.sleep(50, signal);
+      }),
+  );
+}
+
+async function hasMap(ceph: Ceph, id: number, epoch: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    const shape = z.object({ newest_map: z.int() });
+    return (await ceph.osd(id, { prefix: 'status' }, shape, { signal })).newest_map >= epoch;
+  } catch (error) {
+    if (!isCephError(error)) throw error;
+    const { osds } = await readOsdMap(ceph, signal);
+    if (osds.find((osd) => osd.id === id)?.up !== true) return true;
+    if (error.retryable || error.errnoName === 'ENXIO') return false;
+    throw error;
+  }
 }

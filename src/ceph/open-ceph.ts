@@ -37,7 +37,7 @@ export function openCeph(connection: CephConnection, deps: BrokerDeps): Ceph & {
   const run: Run = async (operation, args, { signal, timeoutMs = defaultTimeoutMs }) =>
     (await broker.call(operation, args, { signal, timeoutMs })) as never;
   const command = async <T>(
-    target: 'mon' | 'mgr',
+    target: 'mon' | 'mgr' | number,
     wanted: CephCommand,
     shape: ZodType<T>,
     { signal, timeoutMs = defaultTimeoutMs, input, answer = 'text' }: CephCallOptions,
@@ -55,6 +55,7 @@ export function openCeph(connection: CephConnection, deps: BrokerDeps): Ceph & {
   return {
     mon: (wanted, shape, options) => command('mon', wanted, shape, options),
     mgr: (wanted, shape, options) => command('mgr', wanted, shape, options),
+    osd: (id, wanted, shape, options) => command(id, wanted, shape, options),
     rbd: rbdOver(run),
     objects: objectsOver(run),
     poolId: (pool, options) => run<number | undefined>('pool id', [pool], options),

@@ -10,6 +10,8 @@ export interface Ceph {
   mon<T>(command: CephCommand, shape: ZodType<T>, options: CephCallOptions): Promise<T>;
   /** The same to the active mgr. */
   mgr<T>(command: CephCommand, shape: ZodType<T>, options: CephCallOptions): Promise<T>;
+  /** The same to one OSD (`ceph tell osd.N`); its user needs caps for it. ENXIO while it is down, ENOENT where there is none. */
+  osd<T>(id: number, command: CephCommand, shape: ZodType<T>, options: CephCallOptions): Promise<T>;
   readonly rbd: Rbd;
   readonly objects: RadosObjects;
   /** Pool id by name, undefined where there is none (answered from the OSD map, no mgr needed). */

@@ -3,7 +3,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { ensureEntity, importEntity, listEntities, readEntity, removeEntity } from '../../src/ceph/auth.ts';
-import { addToBlocklist, readBlocklist, removeFromBlocklist } from '../../src/ceph/blocklist.ts';
+import {
+  addToBlocklist,
+  readBlocklist,
+  removeFromBlocklist,
+  waitForOsdMaps,
+} from '../../src/ceph/blocklist.ts';
 import { readCapacity } from '../../src/ceph/capacity.ts';
 import { isCephxKey, newCephxKey } from '../../src/ceph/cephx-key.ts';
 import { readConfig, removeConfig, setConfig } from '../../src/ceph/config.ts';
@@ -373,6 +378,12 @@ describe.each(backends)('$name', ({ start }) => {
     await addToBlocklist(ceph, '10.9.9.9:0/123', 7200, signal);
     await addToBlocklist(ceph, '10.9.8.0/24', 600, signal);
     await addToBlocklist(ceph, '10.9.8.0/24', 7200, signal);
+    await waitForOsdMaps(ceph, systemClock, signal);
+    const { epoch } = await readOsdMap(ceph, signal);
+    const osd = await ceph.osd(0, { prefix: 'status' }, z.object({ newest_map: z.int() }), options);
+    expect(osd.newest_map).toBeGreaterThanOrEqual(epoch);
+    expect(await nameOf(ceph.osd(0, { prefix: 'nope' }, z.unknown(), options))).toBe('EINVAL');
+    expect(await nameOf(ceph.osd(77, { prefix: 'status' }, z.unknown(), options))).toBe('ENOENT');
     const entries = await readBlocklist(ceph, signal);
     expect(entries.map(({ address, range }) => ({ address, range }))).toEqual([
       { address: '10.9.9.9:0/123', range: false },

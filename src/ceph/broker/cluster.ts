@@ -48,10 +48,10 @@ export async function connectCluster(
   return { koffi, rados, rbd, handle };
 }
 
-/** A mon or mgr command. `command` is its JSON text. */
+/** A command to a mon, the mgr or, by its number, an OSD. `command` is its JSON text. */
 export async function runCommand(
   { koffi, rados, handle }: Cluster,
-  target: 'mon' | 'mgr',
+  target: 'mon' | 'mgr' | number,
   command: string,
   input: string | undefined,
 ): Promise<Buffer> {
@@ -60,10 +60,14 @@ export async function runCommand(
   const status: Pointer[] = [null];
   const statusLength = [0];
   const inputBytes = input === undefined ? null : Buffer.from(input);
+  const [fn, ...to] =
+    typeof target === 'number'
+      ? ([rados.osdCommand, handle, target] as const)
+      : ([target === 'mon' ? rados.monCommand : rados.mgrCommand, handle] as const);
   const code = Number(
     await callAsync<number>(
-      target === 'mon' ? rados.monCommand : rados.mgrCommand,
-      handle,
+      fn,
+      ...to,
       [command],
       1,
       inputBytes,

@@ -20,6 +20,7 @@ const radosSignatures = {
   connect: 'int rados_connect(void *cluster)',
   monCommand: `int rados_mon_command${command}`,
   mgrCommand: `int rados_mgr_command${command}`,
+  osdCommand: `int rados_osd_command${command.replace('(void *cluster', '(void *cluster, int osdid')}`,
   bufferFree: 'void rados_buffer_free(void *buf)',
   waitForLatestOsdmap: 'int rados_wait_for_latest_osdmap(void *cluster)',
   poolLookup: 'int64_t rados_pool_lookup(void *cluster, const char *pool_name)',

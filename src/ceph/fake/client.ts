@@ -58,6 +58,23 @@ export function fakeClient(
           );
         }),
       ),
+    osd: (id, command, shape, options) =>
+      run(command.prefix, options, () => {
+        const target = state.osds.get(id);
+        if (!target) throw cephError('ENOENT', command.prefix, `osd.${id} does not exist`);
+        if (!target.up) throw cephError('ENXIO', command.prefix, `osd.${id} is down`);
+        return answer(state, command, shape, options, clock, (prefix) =>
+          prefix === 'status'
+            ? () => ({
+                cluster_fsid: state.fsid,
+                whoami: id,
+                state: 'active',
+                oldest_map: 1,
+                newest_map: state.epoch,
+              })
+            : unknown(prefix, `No handler found for '${prefix}'`),
+        );
+      }),
     rbd: rbdOf(state, run, clock),
     objects: objectsOf(state, run, self),
     poolId: (pool, options) => run('pool id', options, () => state.pools.get(pool)?.id),
