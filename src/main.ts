@@ -28,6 +28,17 @@ function endOnSignals(): void {
   }
 }
 
+interface CsiNodeFlags {
+  readonly driver: string;
+  readonly nodeId: string;
+  readonly endpoint: string;
+  readonly kubeletRoot: string;
+  readonly registrationDir: string;
+  readonly pluginSocket: string;
+  readonly mounter: string;
+  readonly config: string;
+}
+
 class InterruptedError extends Error {
   readonly code = 'INTERRUPTED';
 }
@@ -190,9 +201,7 @@ program
   .command('version')
   .description('print the version')
   .action(async () => {
-    const text = await readFile(join(dist, 'version.json'), 'utf8').catch(() => '{}');
-    const { version = 'unknown' } = JSON.parse(text) as { version?: string };
-    process.stdout.write(`holdfast ${version} (node ${process.version})\n`);
+    process.stdout.write(`holdfast ${await version()} (node ${process.version})\n`);
   });
 
 // ---- roles ----
@@ -264,6 +273,85 @@ program
           identity: `${env['POD_NAME'] ?? 'outside'}-${process.pid}-${Date.now()}`,
         },
       });
+    }),
+  );
+
+const csi = program.command('csi', hidden).description('the CSI driver');
+
+async function version(): Promise<string> {
+  const text = await readFile(join(dist, 'version.json'), 'utf8').catch(() => '{}');
+  return (JSON.parse(text) as { version?: string }).version ?? 'unknown';
+}
+
+csi
+  .command('controller')
+  .requiredOption('--driver <name>')
+  .requiredOption('--endpoint <socket>')
+  .requiredOption('--config <file>')
+  .option('--kubeconfig <file>')
+  .action((options: { driver: string; endpoint: string; config: string; kubeconfig?: string }) =>
+    role('csi-controller', async (log) => {
+      const { runCsiController } = await import('./csi/run-csi-controller.ts');
+      const { clusterConfigFile } = await import('./csi/cluster-config.ts');
+      const { client, namespace } = await kubeClientFor(options.driver, options.kubeconfig);
+      const identity = `${env['POD_NAME'] ?? 'outside'}-${process.pid}-${Date.now()}`;
+      await runCsiController(
+        {
+          ...options,
+          version: await version(),
+          namespace: env['POD_NAMESPACE'] ?? namespace ?? 'rook-ceph',
+          identity,
+        },
+        {
+          ...deps(log),
+          client,
+          openCeph: await cephOpener(log),
+          clusters: clusterConfigFile(options.config),
+        },
+      );
+    }),
+  );
+
+csi
+  .command('node')
+  .requiredOption('--driver <name>')
+  .requiredOption('--node-id <id>')
+  .requiredOption('--endpoint <socket>')
+  .requiredOption('--kubelet-root <dir>')
+  .requiredOption('--registration-dir <dir>')
+  .requiredOption('--plugin-socket <path>')
+  .requiredOption('--mounter <socket>')
+  .requiredOption('--config <file>')
+  .action((options: CsiNodeFlags) =>
+    role('csi-node', async (log) => {
+      const { runCsiNode } = await import('./csi/run-csi-node.ts');
+      const { clusterConfigFile } = await import('./csi/cluster-config.ts');
+      const { hostFilesystems } = await import('./host/filesystems.ts');
+      const { hostMounts } = await import('./host/mounts.ts');
+      const { hostTools } = await import('./host/tools.ts');
+      const tools = hostTools();
+      await runCsiNode(
+        { ...options, version: await version() },
+        {
+          ...deps(log),
+          clusters: clusterConfigFile(options.config),
+          mounts: hostMounts(tools),
+          filesystems: hostFilesystems(tools),
+        },
+      );
+    }),
+  );
+
+program
+  .command('mounter', hidden)
+  .requiredOption('--socket <path>')
+  .requiredOption('--state-dir <dir>')
+  .action((options: { socket: string; stateDir: string }) =>
+    role('mounter', async (log) => {
+      const { runMounter } = await import('./csi/mounter/run-mounter.ts');
+      const { nodeAttachers } = await import('./host/node-attachers.ts');
+      const attachers = nodeAttachers({ stateDir: options.stateDir, clock: systemClock, log });
+      await runMounter({ socket: options.socket }, { ...deps(log), attachers });
     }),
   );
 
