@@ -1,17 +1,20 @@
+import { get, type IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { virtualClock } from '../../../lib/clock.ts';
 import { callsTo, type Loose, type TestCalls } from '../../../../test/support/api-call.ts';
 import { memoryStore } from '../store/memory-store.ts';
+import type { Store } from '../store/store.ts';
 import { startTestApi, type TestApi } from '../../../../test/support/api-server.ts';
 
 const maps = '/api/v1/namespaces/default/configmaps';
 const merge = { 'content-type': 'application/merge-patch+json' };
 let api: TestApi;
+let store: Store;
 let call: TestCalls['call'];
 let watch: TestCalls['watch'];
 beforeEach(async () => {
   // The store is older than the server: what happened before its start is forgotten.
-  const store = memoryStore();
+  store = memoryStore();
   for (let i = 0; i < 10; i++)
     await store.commit([{ key: `/other/${i}`, expected: 0, value: '' }], new AbortController().signal);
   api = await startTestApi({ store });
@@ -219,5 +222,39 @@ describe('watch', () => {
     );
     expect(columns[0]).toBeGreaterThan(0);
     expect(columns[1]).toBe(0);
+  });
+
+  test('a watcher that does not read is cut off with 410, and holds nobody up', async () => {
+    const paused = await new Promise<IncomingMessage>((resolve) => {
+      get(`${api.url}${maps}?watch=1`, { agent: false }, (answer) => resolve(answer.pause()));
+    });
+    const key = '/registry/core/configmaps/default/busy';
+    const signal = new AbortController().signal;
+    const padding = 'x'.repeat(3000);
+    let expected = 0;
+    for (let i = 0; i < 12_000; i++) {
+      const value = JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'busy', namespace: 'default', uid: 'u' },
+        data: { i: String(i), padding },
+      });
+      const result = await store.commit([{ key, expected, value }], signal);
+      expected = result.committed ? result.revision : -1;
+      // The server and its other clients go on meanwhile.
+      if (i % 1000 === 0) expect((await call('GET', `${maps}/busy`)).code).toBe(200);
+    }
+    let text = '';
+    paused.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    paused.resume();
+    await new Promise((resolve) => paused.once('end', resolve));
+    const events = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Loose);
+    expect(events.at(-1)).toMatchObject({ type: 'ERROR', object: { code: 410 } });
+    const seen = events.slice(0, -1).map((event) => Number(event['object']?.['data']?.['i']));
+    expect(seen.length).toBeLessThan(12_000);
+    expect(seen).toEqual(seen.map((_, i) => (seen[0] as number) + i));
   });
 });
