@@ -14,6 +14,7 @@ import { isCephxKey, newCephxKey } from '../../src/ceph/cephx-key.ts';
 import { readConfig, removeConfig, setConfig } from '../../src/ceph/config.ts';
 import { createRule, deleteRule, readDeviceClasses, readRule, setDeviceClass } from '../../src/ceph/crush.ts';
 import { isCephError } from '../../src/ceph/errors.ts';
+import { fenceAddress, liftFence } from '../../src/ceph/fence.ts';
 import { fakeCeph } from '../../src/ceph/fake/fake-ceph.ts';
 import { readHealth } from '../../src/ceph/health.ts';
 import { enableMgrModule, failMgr, readMgr, readMgrModules } from '../../src/ceph/mgr.ts';
@@ -397,6 +398,24 @@ describe.each(backends)('$name', ({ start }) => {
       await removeFromBlocklist(ceph, address, signal);
     expect(await readBlocklist(ceph, signal)).toEqual([]);
     expect(await nameOf(addToBlocklist(ceph, 'bogus:', 60, signal))).toBe('EINVAL');
+  });
+
+  test('a fence of a whole address is a lease: kept, renewed in the other form, lifted', async () => {
+    const ip = '10.9.7.7';
+    const listed = async () => (await readBlocklist(ceph, signal)).map((entry) => entry.address).sort();
+    const first = await fenceAddress(ceph, ip, 600, Date.now(), signal);
+    expect(await listed()).toEqual([`${ip}:0/32`]);
+    const same = await fenceAddress(ceph, ip, 600, Date.now(), signal);
+    expect(Math.abs(same.getTime() - first.getTime())).toBeLessThan(2000);
+    expect(await listed()).toEqual([`${ip}:0/32`]);
+    const renewed = await fenceAddress(ceph, ip, 3600, Date.now(), signal); // 600 s are less than half of it.
+    expect(renewed.getTime() - first.getTime()).toBeGreaterThan(2_900_000);
+    expect(await listed()).toEqual([`${ip}:0/0`, `${ip}:0/32`]);
+    const kept = await fenceAddress(ceph, ip, 3600, Date.now(), signal);
+    expect(Math.abs(kept.getTime() - renewed.getTime())).toBeLessThan(2000);
+    await liftFence(ceph, ip, signal);
+    await liftFence(ceph, ip, signal);
+    expect(await listed()).toEqual([]);
   });
 
   test('objects and omaps', async () => {
