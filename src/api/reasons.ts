@@ -18,6 +18,7 @@ export const reasons = {
   RookOperatorActive: 'A live Rook operator owns these resources, so nothing is touched.',
   ObjectHasDependents: 'Other resources still need it; the message names them.',
   ObjectHasNoDependents: 'Nothing needs it any more.',
+  LeftoverData: 'A node holds data of another cluster where this one wants to keep its own.',
   DoNotReconcile: 'The label ceph.rook.io/do-not-reconcile is set.',
   // Waits of a cluster.
   NodesMissing: 'There are fewer usable nodes than the spec needs.',

@@ -279,6 +279,7 @@ async function runJob({ client, disks, signal }: Double, job: Stored<Job>): Prom
         clock: systemClock,
         log: silentLogger,
         signal,
+        dataDir: join(folder, 'rook'),
         scan: () => Promise.resolve(disks),
         readLabel: (device) => Promise.resolve(byPath(device)?.label),
         format(osd) {

@@ -8,7 +8,8 @@ import { contentHash } from '../objects.ts';
 import { prepareJobName, statusMapName, type PrepareConfig } from '../osd/report.ts';
 import { cephContainer, placementOf, resourcesOf } from './daemon-pod.ts';
 import type { StorageNode } from './storage-nodes.ts';
-import type { ClusterWork } from './work.ts';
+import { dataDirOf, type ClusterWork } from './work.ts';
+import type { ClusterIdentity } from './identity.ts';
 
 const maxSlots = 64; // More disks than this on one node are prepared by the next run.
 export const diskTimeoutSeconds = 120;
@@ -30,7 +31,7 @@ export const runOf = (job: Job): string => job.metadata?.annotations?.[runAnnota
 export async function ensurePrepareJob(
   work: ClusterWork,
   node: StorageNode,
-  fsid: string,
+  { fsid, monKey }: Pick<ClusterIdentity, 'fsid' | 'monKey'>,
 ): Promise<Stored<Job> | undefined> {
   const { namespace, objects, signal } = work;
   const ref = { namespace, name: prepareJobName(node.hostname) };
@@ -44,7 +45,7 @@ export async function ensurePrepareJob(
   // The pod reports here; it must be there before the pod, whose role may not create others.
   await objects.createOnce(ConfigMaps, statusMap(work, node), signal);
   const run = `${hash}.${work.random(6).toString('hex')}`;
-  const secret = await objects.createOnce(Secrets, prepareSecret(work, node, fsid, run), signal);
+  const secret = await objects.createOnce(Secrets, prepareSecret(work, node, { fsid, monKey, run }), signal);
   const config = configIn(secret);
   if (!config?.run.startsWith(hash)) {
     // Left by a run that was never started, or is over.
@@ -86,13 +87,18 @@ export async function handedOutKeys(
   return new Map((configIn(secret)?.slots ?? []).map((slot) => [slot.uuid, slot.key]));
 }
 
-function prepareSecret(work: ClusterWork, node: StorageNode, fsid: string, run: string): Secret {
+function prepareSecret(
+  work: ClusterWork,
+  node: StorageNode,
+  { fsid, monKey, run }: { readonly fsid: string; readonly monKey: string; readonly run: string },
+): Secret {
   const config: PrepareConfig = {
     node: node.hostname,
     namespace: work.namespace,
     statusConfigMap: statusMapName(node.hostname),
     run,
     fsid,
+    ...(monKey && { monKey }),
     diskTimeoutSeconds,
     selection: node.selection,
     slots: Array.from({ length: maxSlots }, () => ({
@@ -145,6 +151,7 @@ export function prepareJob(work: ClusterWork, node: StorageNode, run: string): J
             { name: 'holdfast', emptyDir: {} },
             { name: 'devices', hostPath: { path: '/dev' } },
             { name: 'udev', hostPath: { path: '/run/udev' } },
+            { name: 'rook-data', hostPath: { path: dataDirOf(work.cluster), type: 'DirectoryOrCreate' } },
             { name: 'config', secret: { secretName: keysName(node.hostname), defaultMode: 0o400 } },
           ],
           initContainers: [
@@ -167,6 +174,7 @@ export function prepareJob(work: ClusterWork, node: StorageNode, run: string): J
                 holdfast,
                 { name: 'devices', mountPath: '/dev' },
                 { name: 'udev', mountPath: '/run/udev' },
+                { name: 'rook-data', mountPath: '/var/lib/holdfast-host-data', readOnly: true },
                 { name: 'config', mountPath: '/etc/holdfast', readOnly: true },
               ],
             },

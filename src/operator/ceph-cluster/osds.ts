@@ -26,6 +26,8 @@ export interface OsdState {
   readonly preparing: readonly string[];
   /** OSDs that should be up. */
   readonly wanted: readonly number[];
+  /** `node1: mon-a, mon-b` where dataDirHostPath holds mons of another cluster. */
+  readonly foreignMons: readonly string[];
 }
 
 /** As long as a node’s job may take before the others no longer wait for it. */
@@ -42,7 +44,7 @@ export async function ensureOsds(
   ceph: Ceph | undefined,
 ): Promise<OsdState> {
   const known = ceph ? (await readOsdMap(ceph, work.signal)).osds : undefined;
-  const looks = await Promise.all(nodes.map((node) => lookAt(work, node, identity.fsid)));
+  const looks = await Promise.all(nodes.map((node) => lookAt(work, node, identity)));
   const numbers = numberSource(looks, identity, ceph, known, work);
   const states: NodeState[] = [];
   // One node after the other only for the numbers, which takes milliseconds.
@@ -51,6 +53,9 @@ export async function ensureOsds(
     nodes: states.map((state) => state.status),
     preparing: states.filter((state) => state.preparing).map((state) => state.status.node ?? ''),
     wanted: states.flatMap((state) => state.osds),
+    foreignMons: looks.flatMap(({ node, report }) =>
+      report?.foreignMons?.length ? [`${node.hostname}: ${report.foreignMons.join(', ')}`] : [],
+    ),
   };
 }
 
@@ -58,9 +63,11 @@ export async function ensureOsds(
 export async function startPreparing(
   work: ClusterWork,
   nodes: readonly StorageNode[],
-  fsid: string,
+  identity: ClusterIdentity,
 ): Promise<void> {
-  await Promise.all(nodes.filter((node) => node.usable).map((node) => ensurePrepareJob(work, node, fsid)));
+  await Promise.all(
+    nodes.filter((node) => node.usable).map((node) => ensurePrepareJob(work, node, identity)),
+  );
 }
 
 interface NodeLook {
@@ -74,8 +81,8 @@ interface NodeLook {
   readonly jobFailed: boolean;
 }
 
-async function lookAt(work: ClusterWork, node: StorageNode, fsid: string): Promise<NodeLook> {
-  const job = node.usable ? await ensurePrepareJob(work, node, fsid) : undefined;
+async function lookAt(work: ClusterWork, node: StorageNode, identity: ClusterIdentity): Promise<NodeLook> {
+  const job = node.usable ? await ensurePrepareJob(work, node, identity) : undefined;
   const ref = { namespace: work.namespace, name: statusMapName(node.hostname) };
   const map = await work.objects.get(ConfigMaps, ref, work.signal);
   const report = readReport(map);

@@ -27,7 +27,7 @@ import { liveRookOperator } from './rook-operator.ts';
 import { clusterStatus, type ClusterFindings } from './status.ts';
 import { storageNodes, type StorageNode } from './storage-nodes.ts';
 import { validateCluster } from './validate.ts';
-import { cephImageOf, type ClusterWork, type Problem, type Wait } from './work.ts';
+import { cephImageOf, dataDirOf, type ClusterWork, type Problem, type Wait } from './work.ts';
 import { ensureInternalPool, provesWrite } from './write-proof.ts';
 
 export interface ClusterDeps {
@@ -143,7 +143,7 @@ async function runSteps(
   // Preparing disks takes longest, so it starts first; nothing of it needs the mons.
   const [plan] = await Promise.all([
     ensureMonPlan(work),
-    startPreparing(work, nodes, identity.fsid),
+    startPreparing(work, nodes, identity),
     ensureKeyrings(work, identity),
   ]);
   if ('reason' in plan) return ended(base, [plan]);
@@ -158,6 +158,14 @@ async function runSteps(
   if (ceph && identity.fresh) await ensureInternalPool(work, ceph, nodes.length);
   // Disks are looked at and made into OSDs beside the mons’ start.
   const osds = await ensureOsds(work, nodes, identity, ceph);
+  if (!ceph && osds.foreignMons.length > 0) {
+    const where = `${dataDirOf(work.cluster)} holds mons of another cluster on ${osds.foreignMons.join('; ')}`;
+    const message = `${where}. To start anew, move these folders away and delete the mons’ pods; to get that cluster back, restore its Secret rook-ceph-mon`;
+    return {
+      found: { ...base, storage: osds.nodes, blockedBy: { reason: 'LeftoverData', message } },
+      outcome: requeueAfter(othersMs),
+    };
+  }
   if (!ceph) return ended({ ...base, storage: osds.nodes }, waitsForMons(mons));
   if (identity.fresh) await markConnected(work);
   return await connectedTurn(

@@ -9,6 +9,7 @@ import { mapLimit } from '../../lib/map-limit.ts';
 import { fieldManager } from '../objects.ts';
 import { readBluestoreLabel, type BluestoreLabel } from './bluestore-label.ts';
 import { formatOsd, type OsdFormatter } from './format-osd.ts';
+import { findForeignMons } from './leftovers.ts';
 import { judgeDisk, type Judgement } from './judge.ts';
 import { PrepareConfig, readAssignments, type DiskReport, type NodeReport } from './report.ts';
 import type { DiskScan } from './scanned-disk.ts';
@@ -21,6 +22,8 @@ export interface PrepareDeps {
   readonly signal: AbortSignal;
   /** The node’s disks with a verdict each. */
   readonly scan: DiskScan;
+  /** dataDirHostPath as this pod sees it. */
+  readonly dataDir?: string;
   readonly format?: OsdFormatter;
   readonly readLabel?: (device: string) => Promise<BluestoreLabel | undefined>;
 }
@@ -40,6 +43,9 @@ export async function runOsdPrepare(
   deps: PrepareDeps,
 ): Promise<void> {
   const config = PrepareConfig.parse(JSON.parse(await readFile(options.configFile, 'utf8')));
+  const foreignMons = config.monKey
+    ? await findForeignMons(deps.dataDir ?? '/var/lib/holdfast-host-data', config.monKey)
+    : [];
   const disks = await deps.scan(deps.signal);
   const judgements = await judgeAll(disks, config, deps);
   const absent = missingDevices(disks, config.selection).map((device): DiskReport => ({
@@ -49,7 +55,7 @@ export async function runOsdPrepare(
     message: 'spec.storage names it, but this node has no such device',
   }));
   const reports = [...judgements.map((one) => one.report), ...absent];
-  const report = reporter(config, deps, reports);
+  const report = reporter(config, deps, reports, foreignMons);
   const toMake = judgements.filter((one): one is ToMake => one.action === 'make');
   await report.send(toMake.length > 0 ? 'Preparing' : 'Completed');
   if (toMake.length === 0) return;
@@ -140,10 +146,21 @@ async function make(
 }
 
 /** Sends reports one after the other, the newest state each time. */
-function reporter(config: PrepareConfig, { client, signal }: PrepareDeps, disks: readonly DiskReport[]) {
+function reporter(
+  config: PrepareConfig,
+  { client, signal }: PrepareDeps,
+  disks: readonly DiskReport[],
+  foreignMons: readonly string[],
+) {
   let last: Promise<unknown> = Promise.resolve();
   const sendNow = async (phase: NodeReport['phase']) => {
-    const report: NodeReport = { node: config.node, run: config.run, phase, disks: [...disks] };
+    const report: NodeReport = {
+      node: config.node,
+      run: config.run,
+      phase,
+      disks: [...disks],
+      foreignMons: [...foreignMons],
+    };
     await client.patch(
       ConfigMaps,
       { namespace: config.namespace, name: config.statusConfigMap },

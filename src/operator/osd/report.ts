@@ -29,6 +29,8 @@ export const NodeReport = z.looseObject({
   phase: z.enum(['Discovering', 'Preparing', 'Completed', 'Failed']),
   message: z.string().optional(),
   disks: z.array(DiskReport),
+  /** Folders below dataDirHostPath that hold a mon of another cluster: `mon-a`. */
+  foreignMons: z.array(z.string()).optional(),
 });
 export type NodeReport = z.infer<typeof NodeReport>;
 
@@ -43,6 +45,8 @@ export const PrepareConfig = z.looseObject({
   statusConfigMap: z.string(),
   run: z.string(),
   fsid: z.string(),
+  /** The mons’ own key, to tell their stores from those of another cluster. */
+  monKey: z.string().optional(),
   /** Of each disk, in seconds. */
   diskTimeoutSeconds: z.int(),
   selection: z.looseObject({
