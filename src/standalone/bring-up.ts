@@ -115,8 +115,10 @@ async function waitForApi(
   } catch (error) {
     signal.throwIfAborted();
     const units = await unitsLine(places);
-    const message = `the API did not answer${units ? ` (${units})` : ''}; holdfast logs server says more`;
-    throw new AggregateError(last === undefined ? [] : [last], message, { cause: last ?? error });
+    const why = [units, last instanceof Error ? last.message : ''].filter((part) => part).join('; ');
+    throw new Error(`the API did not answer${why ? ` (${why})` : ''}; holdfast logs server says more`, {
+      cause: error,
+    });
   }
 }
 

@@ -2,7 +2,7 @@ import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { identifyProcess, type ProcessIdentity } from '../../lib/process-identity.ts';
-import { endProcess, spawnDetached } from '../detached.ts';
+import { endProcess, spawnDetached } from '../../lib/detached-process.ts';
 import { runIp } from './tree-tools.ts';
 
 export interface FabricSpec {

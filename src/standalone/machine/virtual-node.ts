@@ -2,7 +2,7 @@ import { mkdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRunning, type ProcessIdentity } from '../../lib/process-identity.ts';
 import { runCommand, type CommandResult } from '../../lib/run-command.ts';
-import { spawnDetached } from '../detached.ts';
+import { spawnDetached } from '../../lib/detached-process.ts';
 import { denyDevices, findHierarchies, makeGroup, removeGroup, type Hierarchy } from './cgroups.ts';
 import { onlyChild } from './children.ts';
 import { writeNodeFiles } from './node-files.ts';
@@ -175,7 +175,7 @@ export interface NodeProcess {
 export async function spawnInNode(
   spec: Pick<NodeSpec, 'instanceId' | 'name' | 'scripts'>,
   init: ProcessIdentity,
-  process: NodeProcess,
+  program: NodeProcess,
   deps: MachineDeps,
 ): Promise<ProcessIdentity> {
   const procs = await makeGroup(await findHierarchies(), `${groupOf(spec)}/node`);
@@ -187,10 +187,10 @@ export async function spawnInNode(
       '--',
       'nsenter',
       ...nsenterArgs(init),
-      ...process.command,
+      ...program.command,
     ],
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...process.env },
-    logFile: process.logFile,
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...program.env },
+    logFile: program.logFile,
   });
   return await onlyChild(parent, deps);
 }

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import type { InstancePki } from '../pki.ts';
-import { endProcess, spawnDetached } from '../detached.ts';
+import { endProcess, spawnDetached } from '../../lib/detached-process.ts';
 import type { Unit } from './unit.ts';
 
 export interface EtcdOptions {

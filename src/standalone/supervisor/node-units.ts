@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import type { ProcessIdentity } from '../../lib/process-identity.ts';
-import { endProcess } from '../detached.ts';
+import { endProcess } from '../../lib/detached-process.ts';
 import { importImage, importedImages, startContainerd } from '../machine/containerd.ts';
 import { startFabric, stopFabric, type FabricSpec } from '../machine/fabric.ts';
 import { spawnInNode, startNode, stopNode, type NodeSpec } from '../machine/virtual-node.ts';

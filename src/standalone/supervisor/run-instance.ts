@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { endProcess } from '../detached.ts';
+import { endProcess } from '../../lib/detached-process.ts';
 import { readInstance } from '../instance.ts';
 import { layout } from '../layout.ts';
 import { removeInstanceGroup } from '../machine/virtual-node.ts';

@@ -3,7 +3,7 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { isRunning } from '../../lib/process-identity.ts';
-import { endProcess, spawnDetached } from '../detached.ts';
+import { endProcess, spawnDetached } from '../../lib/detached-process.ts';
 import type { Unit } from './unit.ts';
 
 export interface ServerUnitOptions {

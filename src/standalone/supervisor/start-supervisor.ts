@@ -4,7 +4,7 @@ import { isRunning, type ProcessIdentity } from '../../lib/process-identity.ts';
 import { withDeadline } from '../../lib/deadline.ts';
 import type { Layout } from '../layout.ts';
 import { askSupervisor, type StopMode, type SupervisorStatus } from './control-socket.ts';
-import { spawnDetached } from '../detached.ts';
+import { spawnDetached } from '../../lib/detached-process.ts';
 
 export interface SupervisorRecord {
   readonly identity: ProcessIdentity;

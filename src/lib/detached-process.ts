@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { systemClock } from '../lib/clock.ts';
-import { identifyProcess, isRunning, signalProcess, type ProcessIdentity } from '../lib/process-identity.ts';
+import { systemClock } from './clock.ts';
+import { identifyProcess, isRunning, signalProcess, type ProcessIdentity } from './process-identity.ts';
 
 export interface DetachedCommand {
   readonly file: string;
