@@ -1,47 +1,23 @@
 #!/usr/bin/env node
 // Makes the tree: Debian packages downloaded and unpacked, not installed, into a folder named by its content.
-import { createHash, randomBytes } from 'node:crypto';
-import { access, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { downloadPackages } from './setup/apt.mjs';
 import { completeTree } from './setup/complete.mjs';
+import { requireDebian, requireSpace } from './setup/host.mjs';
 import { takeLock } from './setup/lock.mjs';
-import { leftOut, packages, recipe } from './setup/packages.mjs';
 import { SetupError } from './setup/setup-error.mjs';
+import { findTree, isInUse, isWhole, recipeHash, removeOldTrees, treeHash } from './setup/trees.mjs';
 import { unpackPackages } from './setup/unpack.mjs';
 
+export { findTree } from './setup/trees.mjs';
+
 /**
- * @typedef {{ path: string, hash: string, recipe: string, packages: Record<string, string> }} Tree
+ * @typedef {import('./setup/trees.mjs').Tree} Tree
  * @typedef {{ phase: string, percent: number, text: string }} At
  */
-
-const needed = ['apt-get', 'apt-config', 'dpkg-deb', 'tar', 'chroot'];
-const binFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-
-const recipeHash = () =>
-  createHash('sha256')
-    .update(JSON.stringify([recipe, packages, leftOut]))
-    .digest('hex')
-    .slice(0, 16);
-
-/**
- * The tree that is there already and was made by this very recipe, or undefined.
- * @param {string} cacheDir
- * @returns {Promise<Tree | undefined>}
- */
-export async function findTree(cacheDir) {
-  const text = await readFile(join(cacheDir, 'tree.json'), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  /** @type {Tree} */
-  const tree = JSON.parse(text);
-  if (tree.recipe !== recipeHash()) return undefined;
-  const complete = await access(join(tree.path, 'usr/bin/containerd')).then(
-    () => true,
-    () => false,
-  );
-  return complete ? tree : undefined;
-}
 
 /**
  * Makes the tree where there is none yet. A tree is never changed once it has its name; an update is
@@ -63,6 +39,7 @@ export async function ensureTree({ cacheDir, onProgress = () => undefined, signa
     const meanwhile = await findTree(cacheDir);
     if (meanwhile) return meanwhile;
     await removeLeftovers(cacheDir);
+    await requireSpace(cacheDir);
     await mkdir(work, { mode: 0o755 });
     return await makeTree({ cacheDir, work, codename, onProgress, signal });
   } finally {
@@ -82,18 +59,9 @@ async function makeTree({ cacheDir, work, codename, onProgress, signal }) {
       onProgress({ phase: 'download', percent, text: `downloading ${percent.toFixed(0)} %  ${text}` }),
   });
   const versions = Object.fromEntries(files.map(nameAndVersion).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  const hash = createHash('sha256')
-    .update(recipeHash())
-    .update(JSON.stringify(versions))
-    .digest('hex')
-    .slice(0, 16);
+  const hash = treeHash(versions);
   const path = join(cacheDir, 'trees', hash);
-  if (
-    !(await access(path).then(
-      () => true,
-      () => false,
-    ))
-  ) {
+  if (!(await isWhole(path))) {
     const draft = join(work, 'tree');
     await mkdir(draft, { mode: 0o755 });
     await unpackPackages({
@@ -110,13 +78,24 @@ async function makeTree({ cacheDir, work, codename, onProgress, signal }) {
     onProgress({ phase: 'complete', percent: 0, text: 'completing the tree' });
     await completeTree(draft, signal);
     await mkdir(join(cacheDir, 'trees'), { recursive: true, mode: 0o755 });
+    await moveDamaged(path, join(work, 'damaged'));
     await rename(draft, path);
   }
   /** @type {Tree} */
   const tree = { path, hash, recipe: recipeHash(), packages: versions };
   await writeFile(join(work, 'tree.json'), `${JSON.stringify(tree, undefined, 2)}\n`);
   await rename(join(work, 'tree.json'), join(cacheDir, 'tree.json'));
+  await removeOldTrees(cacheDir, hash, { nowMs: Date.now() });
   return tree;
+}
+
+/** A tree that somebody thinned out by hand makes room for a whole one, unless something still runs from it. */
+async function moveDamaged(/** @type {string} */ path, /** @type {string} */ aside) {
+  if (await isInUse(path))
+    throw new SetupError(`${path} lacks files and is in use: run \`holdfast down\`, then try again`);
+  await rename(path, aside).catch((error) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
 }
 
 /** What a set-up that was killed left behind; the lock is ours, so nobody is at work in it. */
@@ -130,31 +109,6 @@ async function removeLeftovers(/** @type {string} */ cacheDir) {
 function nameAndVersion(/** @type {string} */ file) {
   const [name = '', version = ''] = basename(file).split('_');
   return /** @type {[string, string]} */ ([name, decodeURIComponent(version)]);
-}
-
-async function requireDebian() {
-  if (process.getuid?.() !== 0) throw new SetupError('the set-up needs root: run it as root, or with sudo');
-  const release = await readFile('/etc/os-release', 'utf8').catch(() => '');
-  const field = (/** @type {string} */ name) =>
-    new RegExp(`^${name}="?([^"\n]*)`, 'm').exec(release)?.[1] ?? '';
-  if (field('ID') !== 'debian' || field('VERSION_ID') !== '12') {
-    throw new SetupError(
-      `standalone Holdfast needs Debian 12, and this is ${field('PRETTY_NAME') || 'another system'}`,
-    );
-  }
-  for (const tool of needed) {
-    const found = await Promise.all(
-      binFolders.map((folder) =>
-        access(join(folder, tool)).then(
-          () => true,
-          () => false,
-        ),
-      ),
-    );
-    if (!found.includes(true))
-      throw new SetupError(`${tool} is missing on this machine; every Debian 12 has it`);
-  }
-  return field('VERSION_CODENAME');
 }
 
 async function main() {

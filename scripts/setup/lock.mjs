@@ -35,7 +35,7 @@ export async function takeLock(path, { signal, onWait }) {
       if (taken) return () => rm(path, { force: true });
       if (await isHeld(await holderOf(path))) {
         onWait?.();
-        await sleep(lookEveryMs, undefined, signal ? { signal } : {});
+        await sleep(lookEveryMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
         continue;
       }
       // Moved aside and looked at again: two who find it stale must not remove each other's new one.
