@@ -1,5 +1,5 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Container, Pod, VolumeMount } from 'kubernetes-types/core/v1.js';
 import { MountPropagation } from '../../gen/runtime/v1/api_pb.js';
 import type { CriMount } from './container-config.ts';
@@ -7,6 +7,7 @@ import { podFolder } from './csi/paths.ts';
 import { expand } from './expansion.ts';
 import { hostnameOf } from './sandbox-config.ts';
 import { configError } from './start-error.ts';
+import { terminationFile } from './termination-message.ts';
 import type { PodVolumeMap } from './volumes/pod-volumes.ts';
 import { bindSubPath } from './volumes/sub-path.ts';
 
@@ -128,17 +129,16 @@ export function hostsFile({
   return `${lines.join('\n')}\n`;
 }
 
-/** Makes the file that a container may leave its last words in; kubelet keeps it below the pod's folder. */
+/** Makes the file that a container may leave its last words in. */
 export async function makeTerminationFile(
   kubeletRoot: string,
   podUid: string,
   containerName: string,
   attempt: number,
 ): Promise<string> {
-  const folder = join(podFolder(kubeletRoot, podUid), 'containers', containerName);
-  await mkdir(folder, { recursive: true, mode: 0o750 });
-  const path = join(folder, `termination-${attempt}`);
-  await writeFile(path, '', { mode: 0o666 });
+  const path = terminationFile(kubeletRoot, podUid, containerName, attempt);
+  await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+  await writeFile(path, '');
   await chmod(path, 0o666); // A container of any user may write its last words.
   return path;
 }

@@ -12,6 +12,7 @@ import type { PodReferences, ReferenceKind } from './references.ts';
 import type { RestartBackoff } from './restart-backoff.ts';
 import type { RuntimeCalls } from './runtime.ts';
 import type { RuntimeWatch } from './runtime-watch.ts';
+import { terminationMessage } from './termination-message.ts';
 import type { PodVolumes } from './volumes/pod-volumes.ts';
 
 export interface PodManagerDeps {
@@ -51,6 +52,7 @@ export function podManager(deps: PodManagerDeps): PodManager {
   const start = (uid: string, pod: Stored<Pod> | undefined) => {
     const worker = podWorker(uid, pod, {
       ...deps,
+      lastWords: (podUid, spec, container) => terminationMessage(deps.kubeletRoot, podUid, spec, container),
       observed: (own) => watch.pod(own),
       refresh: (own) => watch.refresh(own),
       probes: (current, podIp, wake) => probesOf(deps, current, podIp, wake),

@@ -1,22 +1,22 @@
-import type { Pod } from 'kubernetes-types/core/v1.js';
+import type { Container, Pod } from 'kubernetes-types/core/v1.js';
 import { Pods } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { isNotFound } from '../../kube/errors.ts';
 import { patchStatus } from '../../kube/patch.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { newestContainer, type ObservedPod } from './observed.ts';
+import { newestContainer, type ObservedContainer, type ObservedPod } from './observed.ts';
 import { specOf } from './pod-effects.ts';
 import type { PodRecord } from './pod-record.ts';
 import { podStatus, type WaitingNote } from './pod-status.ts';
 import type { PodProbes } from './probes.ts';
-import { terminationMessage } from './termination-message.ts';
 
 export interface PodReporterDeps {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly nodeIp: string;
-  readonly kubeletRoot: string;
+  /** What a dead container left to say. */
+  lastWords(podUid: string, spec: Container | undefined, container: ObservedContainer): Promise<string>;
   readonly probes: PodProbes;
   crashHeldUntilMs(name: string, finishedAtMs: number): number | undefined;
   event(pod: Pod, type: 'Normal' | 'Warning', reason: string, message: string): void;
@@ -36,7 +36,7 @@ export function podReporter(deps: PodReporterDeps): PodReporter {
     for (const container of runtime.containers) {
       if (container.state !== 'exited' || messages.has(container.id)) continue;
       const spec = specOf(last, container.name);
-      messages.set(container.id, await terminationMessage(deps.kubeletRoot, uid, spec, container));
+      messages.set(container.id, await deps.lastWords(uid, spec, container));
     }
     for (const id of messages.keys())
       if (!runtime.containers.some((one) => one.id === id)) messages.delete(id);

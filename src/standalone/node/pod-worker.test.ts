@@ -96,7 +96,7 @@ beforeEach(() => {
     clock,
     log: silentLogger,
     nodeIp: '1.1.1.1',
-    kubeletRoot: '/nonexistent',
+    lastWords: () => Promise.resolve(''),
     backoff: restartBackoff(),
     observed: () => world.runtime,
     refresh: () => Promise.resolve(),
@@ -202,6 +202,8 @@ async function settle(ms = 0): Promise<void> {
   if (!started) void world.worker.run(end.signal).then(() => (world.ended = true));
   started = true;
   await world.clock.advance(ms);
+  // Several turns of the worker follow each other without a pause.
+  for (let turn = 0; turn < 10; turn++) await world.clock.advance(0);
 }
 
 test('up, and down again in order', async () => {

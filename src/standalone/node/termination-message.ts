@@ -8,6 +8,14 @@ const maxMessageBytes = 4096;
 const maxLogBytes = 2048;
 const maxLogLines = 80;
 
+/** Bound at the container's terminationMessagePath: one for each start. */
+export const terminationFile = (
+  kubeletRoot: string,
+  podUid: string,
+  container: string,
+  attempt: number,
+): string => join(podFolder(kubeletRoot, podUid), 'containers', container, `termination-${attempt}`);
+
 /** A dead container's last words: its termination file, or the end of its log where it asks for that. */
 export async function terminationMessage(
   kubeletRoot: string,
@@ -15,12 +23,7 @@ export async function terminationMessage(
   container: Container | undefined,
   observed: ObservedContainer,
 ): Promise<string> {
-  const file = join(
-    podFolder(kubeletRoot, podUid),
-    'containers',
-    observed.name,
-    `termination-${observed.attempt}`,
-  );
+  const file = terminationFile(kubeletRoot, podUid, observed.name, observed.attempt);
   const said = await readEnd(file, maxMessageBytes).catch(() => '');
   if (
     said !== '' ||
