@@ -1,4 +1,5 @@
 import type { KubeClient } from './client.ts';
+import { isKubeError } from './errors.ts';
 
 const known = new WeakMap<KubeClient, Promise<boolean>>();
 
@@ -9,12 +10,21 @@ const known = new WeakMap<KubeClient, Promise<boolean>>();
 export function offersInitialEvents(client: KubeClient, signal: AbortSignal): Promise<boolean> {
   const before = known.get(client);
   if (before) return before;
-  const asked = client.request({ method: 'GET', path: '/version' }, { signal }).then((answer) => {
-    const { major, minor } = answer as { major?: string; minor?: string };
-    return Number(major) > 1 || Number.parseInt(minor ?? '0', 10) >= 27;
-  });
+  const asked = readVersion(client, signal);
   known.set(client, asked);
   // A failure is not the answer: the next one asks again.
   asked.catch(() => known.delete(client));
   return asked;
+}
+
+async function readVersion(client: KubeClient, signal: AbortSignal): Promise<boolean> {
+  try {
+    const answer = await client.request({ method: 'GET', path: '/version' }, { signal });
+    const { major, minor } = answer as { major?: string; minor?: string };
+    return Number(major) > 1 || Number.parseInt(minor ?? '0', 10) >= 27;
+  } catch (error) {
+    // Not for us to read: then the way that every server knows.
+    if (isKubeError(error) && error.status >= 400 && error.status < 500 && error.status !== 429) return false;
+    throw error;
+  }
 }

@@ -27,13 +27,14 @@ const settle = async () => {
 type WatchStep = WatchEvent<Pod> | Error | 'end';
 
 /** A server whose list and watches the test plays by hand. */
-function scripted(options: { minor?: string } = {}) {
+function scripted(options: { minor?: string; refusesVersion?: boolean } = {}) {
   const calls: string[] = [];
   const state = { items: [] as Stored<Pod>[], version: '10', pages: 1 };
   let push: ((step: WatchStep) => void) | undefined;
   const refuse: Error[] = [];
   const client = {
     async request() {
+      if (options.refusesVersion) throw kubeErrorOf(403, { kind: 'Status', reason: 'Forbidden' });
       return { major: '1', minor: options.minor ?? '26' };
     },
     async listPage(_resource: unknown, selection: { continue?: string }) {
@@ -176,6 +177,13 @@ test('one that refuses or ignores them is listed', async () => {
     expect(server.calls).toEqual(['watch initial', 'list', 'watch 10']);
     expect(cache.hasSynced).toBe(true);
   }
+});
+
+test('one that does not tell us its version is listed', async () => {
+  const server = scripted({ refusesVersion: true });
+  const { cache } = await started(server);
+  expect(server.calls).toEqual(['list', 'watch 10']);
+  expect(cache.hasSynced).toBe(true);
 });
 
 test('a failing list is tried again and readers wait', async () => {
