@@ -1,16 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
-import {
-  CSINodes,
-  PersistentVolumeClaims,
-  PersistentVolumes,
-  Secrets,
-  StorageClasses,
-  VolumeAttachments,
-} from '../api/core.ts';
-import { refOf } from '../api/resource.ts';
 import type { CephOpener } from '../ceph/seam.ts';
 import { createManager } from '../control/manager.ts';
-import { triggeredBy } from '../control/trigger.ts';
 import { Controller, Identity } from '../gen/csi/v1/csi_pb.js';
 import type { KubeClient } from '../kube/client.ts';
 import { createEventRecorder } from '../kube/events.ts';
@@ -25,11 +15,8 @@ import { rpcFailure } from './rpc-failure.ts';
 import { rbdVolumes } from './rbd/volumes.ts';
 import { trashBin } from './rbd/trash-bin.ts';
 import { serveOnSocket, socketPath } from './serve.ts';
-import { attacher } from './sidecar/attacher.ts';
-import { controllerCalls, type ControllerCalls } from './sidecar/controller-calls.ts';
-import { provisioner } from './sidecar/provisioner.ts';
-import { resizer } from './sidecar/resizer.ts';
-import { volumeDeleter } from './sidecar/volume-deleter.ts';
+import type { ControllerCalls } from './sidecar/controller-calls.ts';
+import { addCsiSidecars } from './sidecar/sidecars.ts';
 
 export interface CsiControllerOptions {
   readonly driver: string;
@@ -68,7 +55,7 @@ export async function runCsiController(options: CsiControllerOptions, deps: CsiD
   try {
     await Promise.all([
       serveOnSocket(server, socketPath(options.endpoint), signal),
-      runSidecars(options, controllerCalls(service), deps),
+      runSidecars(options, service, deps),
     ]);
   } finally {
     await clusters.close();
@@ -78,75 +65,21 @@ export async function runCsiController(options: CsiControllerOptions, deps: CsiD
 /** Provisioner, deleter, attacher and resizer; only the leader's work. */
 export async function runSidecars(
   options: Pick<CsiControllerOptions, 'driver' | 'namespace' | 'identity'>,
-  calls: ControllerCalls,
+  controller: ControllerCalls,
   deps: Omit<CsiDeps, 'openCeph' | 'clusters'>,
 ): Promise<void> {
-  const { driver, namespace } = options;
+  const { driver, namespace, identity } = options;
   const { client, clock, log, signal } = deps;
   const lease = { namespace, name: driver.replace(/[^a-z0-9-]/g, '-') };
-  const manager = createManager({
-    client,
-    clock,
-    log,
-    leaderElection: { lease, identity: options.identity },
-  });
-  const { caches } = manager;
-  const volumes = caches.cache(PersistentVolumes);
-  const claims = caches.cache(PersistentVolumeClaims);
-  const classes = caches.cache(StorageClasses);
+  const manager = createManager({ client, clock, log, leaderElection: { lease, identity } });
   const events = createEventRecorder({ client, component: driver, clock, log, signal });
-  const common = { driver, client, events, calls, clock, volumes };
-  const unboundOf = (className: string) =>
-    claims
-      .list()
-      .filter((claim) => !claim.spec?.volumeName && claim.spec?.storageClassName === className)
-      .map(refOf);
-
-  manager.add({
-    reconciler: provisioner({ ...common, classes }),
-    resource: PersistentVolumeClaims,
-    concurrency: 8,
-    triggers: [
-      triggeredBy(StorageClasses, (changed) => unboundOf(changed.metadata.name)),
-      // A missing secret that is made now: whoever waits for it is looked at.
-      triggeredBy(Secrets, ({ metadata }) =>
-        classes
-          .list()
-          .filter(
-            (one) =>
-              one.provisioner === driver && Object.values(one.parameters ?? {}).includes(metadata.name),
-          )
-          .flatMap((one) => unboundOf(one.metadata.name)),
-      ),
-    ],
-  });
-  manager.add({ reconciler: volumeDeleter(common), resource: PersistentVolumes });
-  manager.add({
-    reconciler: attacher({
-      ...common,
-      nodes: caches.cache(CSINodes),
-      attachments: caches.cache(VolumeAttachments),
-    }),
-    resource: VolumeAttachments,
-    concurrency: 8,
-    triggers: [
-      triggeredBy(CSINodes, (node) =>
-        caches
-          .cache(VolumeAttachments)
-          .list()
-          .filter((one) => one.spec.nodeName === node.metadata.name)
-          .map(refOf),
-      ),
-    ],
-  });
-  manager.add({
-    reconciler: resizer(common),
-    resource: PersistentVolumeClaims,
-    triggers: [
-      triggeredBy(PersistentVolumes, ({ spec }) =>
-        spec?.claimRef ? [{ namespace: spec.claimRef.namespace, name: spec.claimRef.name ?? '' }] : [],
-      ),
-    ],
+  addCsiSidecars(manager, {
+    driver,
+    controller,
+    client,
+    events,
+    now: () => clock.now(),
+    secretNamespace: namespace,
   });
   await manager.run(signal);
 }

@@ -1,0 +1,214 @@
+import { create } from '@bufbuild/protobuf';
+import type { PersistentVolume } from 'kubernetes-types/core/v1.js';
+import type { CSINode, VolumeAttachment } from 'kubernetes-types/storage/v1.js';
+import { CSINodes, PersistentVolumes, VolumeAttachments } from '../../api/core.ts';
+import { refOf, type Stored } from '../../api/resource.ts';
+import { addFinalizer, hasFinalizer, isDeleted, removeFinalizer } from '../../control/finalizer.ts';
+import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
+import type { ControllerSpec, ReconcileContext } from '../../control/reconciler.ts';
+import { triggeredBy } from '../../control/trigger.ts';
+import {
+  ControllerPublishVolumeRequestSchema,
+  ControllerUnpublishVolumeRequestSchema,
+  type VolumeCapability,
+} from '../../gen/csi/v1/csi_pb.js';
+import { secondTime } from '../../kube/micro-time.ts';
+import { Code, RpcError } from '../../lib/grpc.ts';
+import { readSecret } from './class-secrets.ts';
+import { callController, describeFailure } from './controller-calls.ts';
+import type { SidecarDeps } from './provisioner.ts';
+import { retryDelays } from './retry-delays.ts';
+import { volumeCapability } from './volume-capability.ts';
+import { controllerSecretOf } from './volume-secrets.ts';
+
+/** On VolumeAttachments and PVs, as upstream's attacher names it: `external-attacher/rook-ceph-rbd-csi-ceph-com`. */
+export const attacherFinalizer = (driver: string): string =>
+  `external-attacher/${driver.replaceAll('.', '-')}`;
+
+/** Where upstream's attacher notes the driver's node id, so that a detach works after the CSINode is gone. */
+const nodeIdAnnotation = 'csi.alpha.kubernetes.io/node-id';
+
+/** external-attacher's work: ControllerPublish for each VolumeAttachment of ours, ControllerUnpublish before it goes. */
+export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
+  const { driver, client, caches, controller } = deps;
+  const finalizer = attacherFinalizer(driver);
+  const nodes = caches.cache(CSINodes);
+  const attachments = caches.cache(VolumeAttachments);
+  const delays = retryDelays(deps.random);
+
+  const nodeIdOf = (attachment: Stored<VolumeAttachment>): string | undefined => {
+    const node = nodes.get({ name: attachment.spec?.nodeName ?? '' });
+    const known = node?.spec?.drivers?.find((one) => one.name === driver)?.nodeID;
+    return known ?? attachment.metadata.annotations?.[nodeIdAnnotation];
+  };
+  const volumeOf = async (attachment: Stored<VolumeAttachment>, signal: AbortSignal) => {
+    const name = attachment.spec?.source?.persistentVolumeName;
+    if (!name)
+      throw new RpcError(
+        Code.INVALID_ARGUMENT,
+        'inline volumes cannot be attached by this driver: use a PersistentVolume',
+      );
+    return await client.get(PersistentVolumes, { name }, { signal });
+  };
+
+  const attach = async (attachment: Stored<VolumeAttachment>, signal: AbortSignal): Promise<void> => {
+    const volume = await volumeOf(attachment, signal);
+    const source = volume?.spec?.csi;
+    if (!volume || !source)
+      throw new RpcError(Code.NOT_FOUND, 'its PersistentVolume does not exist, or is none of CSI');
+    const nodeId = nodeIdOf(attachment);
+    if (!nodeId)
+      throw new RpcError(
+        Code.FAILED_PRECONDITION,
+        `driver ${driver} is not registered on node ${attachment.spec?.nodeName} yet: its csi-rbdplugin pod has to run there`,
+      );
+    // The PV first: it must not go while anything of it is attached.
+    if (!(await addFinalizer(client, PersistentVolumes, volume, finalizer, { signal })))
+      throw new RpcError(
+        Code.FAILED_PRECONDITION,
+        `persistentvolume ${volume.metadata.name} is being deleted`,
+      );
+    const held = await addFinalizer(client, VolumeAttachments, attachment, finalizer, { signal });
+    if (!held) return; // Deleted meanwhile, with nothing done.
+    await client.patch(
+      VolumeAttachments,
+      refOf(attachment),
+      {
+        type: 'merge',
+        body: { metadata: { uid: attachment.metadata.uid, annotations: { [nodeIdAnnotation]: nodeId } } },
+      },
+      { signal },
+    );
+    const secrets = await readSecret(client, controllerSecretOf(volume, 'publish'), signal);
+    const request = create(ControllerPublishVolumeRequestSchema, {
+      volumeId: source.volumeHandle,
+      nodeId,
+      readonly: source.readOnly ?? false,
+      secrets,
+      volumeContext: { ...source.volumeAttributes },
+      volumeCapability: capabilityOf(volume),
+    });
+    const { controllerPublishVolume: publish } = controller;
+    const answer = await callController(
+      'ControllerPublishVolume',
+      publish && (() => publish(request, { signal })),
+    );
+    await writeStatus(
+      attachment,
+      { attached: true, attachmentMetadata: answer.publishContext ?? {}, attachError: null },
+      signal,
+    );
+  };
+
+  const detach = async (attachment: Stored<VolumeAttachment>, signal: AbortSignal): Promise<void> => {
+    const volume = await volumeOf(attachment, signal);
+    const nodeId = nodeIdOf(attachment);
+    const handle = volume?.spec?.csi?.volumeHandle;
+    // Without the PV or a node id there was never a publish: both are written before it.
+    if (volume && handle && nodeId) {
+      const secrets = await readSecret(client, controllerSecretOf(volume, 'publish'), signal);
+      const request = create(ControllerUnpublishVolumeRequestSchema, { volumeId: handle, nodeId, secrets });
+      const { controllerUnpublishVolume: unpublish } = controller;
+      await callController('ControllerUnpublishVolume', unpublish && (() => unpublish(request, { signal })));
+    }
+    await writeStatus(attachment, { attached: false, detachError: null }, signal);
+    await removeFinalizer(client, VolumeAttachments, attachment, finalizer, { signal });
+  };
+
+  const writeStatus = async (attachment: Stored<VolumeAttachment>, status: object, signal: AbortSignal) => {
+    const body = { metadata: { uid: attachment.metadata.uid }, status };
+    await client.patch(
+      VolumeAttachments,
+      refOf(attachment),
+      { type: 'merge', body },
+      { signal, subresource: 'status' },
+    );
+  };
+
+  /** Runs one direction; a failure stands in the status, where attach/detach and users look for it. */
+  const run = async (
+    attachment: Stored<VolumeAttachment>,
+    field: 'attachError' | 'detachError',
+    { signal, log }: ReconcileContext,
+    body: () => Promise<void>,
+  ): Promise<Outcome> => {
+    const key = `${field}/${attachment.metadata.uid}`;
+    try {
+      await body();
+      delays.succeeded(key);
+      log.info(
+        { volume: attachment.spec?.source?.persistentVolumeName, node: attachment.spec?.nodeName, field },
+        'attachment settled',
+      );
+      return done;
+    } catch (error) {
+      signal.throwIfAborted();
+      const message = describeFailure(error);
+      const before = attachment.status?.[field]?.message;
+      if (before !== message)
+        await writeStatus(attachment, { [field]: { message, time: secondTime(deps.now()) } }, signal);
+      return requeueAfter(delays.failed(key));
+    }
+  };
+
+  return {
+    resource: VolumeAttachments,
+    concurrency: 8,
+    triggers: [
+      triggeredBy<CSINode>(CSINodes, (node) =>
+        attachments
+          .list()
+          .filter((one) => one.spec?.nodeName === node.metadata.name && !one.status?.attached)
+          .map(refOf),
+      ),
+    ],
+    reconciler: {
+      name: 'csi-attacher',
+      async reconcile(attachment, context) {
+        if (attachment.spec?.attacher !== driver) return done;
+        if (isDeleted(attachment)) {
+          if (!hasFinalizer(attachment, finalizer)) return done;
+          return await run(attachment, 'detachError', context, () => detach(attachment, context.signal));
+        }
+        if (attachment.status?.attached) return done;
+        return await run(attachment, 'attachError', context, () => attach(attachment, context.signal));
+      },
+    },
+  };
+}
+
+/** Lets a deleted PV go once nothing of it is attached. */
+export function attachedVolumes({ driver, client, caches }: SidecarDeps): ControllerSpec<PersistentVolume> {
+  const finalizer = attacherFinalizer(driver);
+  const attachments = caches.cache(VolumeAttachments);
+  return {
+    resource: PersistentVolumes,
+    triggers: [
+      triggeredBy<VolumeAttachment>(VolumeAttachments, ({ spec }) =>
+        spec?.source?.persistentVolumeName ? [{ name: spec.source.persistentVolumeName }] : [],
+      ),
+    ],
+    reconciler: {
+      name: 'csi-attached-volumes',
+      async reconcile(volume, { signal }) {
+        if (!isDeleted(volume) || !hasFinalizer(volume, finalizer)) return done;
+        const name = volume.metadata.name;
+        if (attachments.list().some((one) => one.spec?.source?.persistentVolumeName === name)) return done;
+        await removeFinalizer(client, PersistentVolumes, volume, finalizer, { signal });
+        return done;
+      },
+    },
+  };
+}
+
+function capabilityOf({ spec }: Stored<PersistentVolume>): VolumeCapability {
+  const modes = spec?.accessModes ?? [];
+  // One mode stands for all: the widest, as more than one node may come if any mode of the PV allows it.
+  const order = ['ReadWriteMany', 'ReadOnlyMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
+  return volumeCapability({
+    accessMode: order.find((mode) => modes.includes(mode)) ?? '',
+    block: spec?.volumeMode === 'Block',
+    fsType: spec?.csi?.fsType ?? '',
+    mountFlags: spec?.mountOptions ?? [],
+  });
+}
