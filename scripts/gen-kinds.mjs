@@ -109,7 +109,7 @@ function moduleOf(name) {
     } else if ((match = /^export interface (\w+) \{$/.exec(line))) {
       fields = [];
       types.set(match[1] ?? '', fields);
-    } else if (/^export type /.test(line)) {
+    } else if (line.startsWith('export type ')) {
       continue; // An alias: `known` says what it is.
     } else if (map && (match = /^\[name: string\]: (.*);$/.exec(line))) {
       map.type = `{${match[1]}`;

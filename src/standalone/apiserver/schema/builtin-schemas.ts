@@ -109,6 +109,7 @@ const wide: StructuralSchema = { type: 'integer', format: 'int64' };
 const bytes: StructuralSchema = { type: 'string', format: 'byte' };
 
 function scalarOrRef(path: string, field: string, code: string): StructuralSchema {
+  if (code.startsWith('[')) return listSchema(path, scalarOrRef(path, field, code.slice(1)));
   if (code === 'i') return isWide(field) ? wide : narrow;
   if (code === 's' && byteFields.has(path)) return bytes;
   return scalars[code] ?? builtinSchema(code);
