@@ -80,6 +80,15 @@ async function kubeClientFor(
   };
 }
 
+/** The image that this pod runs: what it starts for itself shall be of the same build. */
+async function ownImage(client: KubeClient, namespace: string): Promise<string | undefined> {
+  const name = env['POD_NAME'];
+  if (!name) return undefined;
+  const { Pods } = await import('./api/core.ts');
+  const pod = await client.get(Pods, { namespace, name }, { signal: stop.signal });
+  return pod?.spec?.containers[0]?.image;
+}
+
 /** Opens Ceph clusters through broker children of this very bundle. */
 async function cephOpener(log: Logger) {
   const { openCeph } = await import('./ceph/open-ceph.ts');
@@ -267,7 +276,10 @@ program
         client,
         namespace,
         openCeph: await cephOpener(log),
-        images: { holdfast: options.image, ceph: env['HOLDFAST_CEPH_IMAGE'] ?? 'quay.io/ceph/ceph:v16.2.15' },
+        images: {
+          holdfast: options.image ?? (await ownImage(client, namespace)) ?? 'holdfast:latest',
+          ceph: env['HOLDFAST_CEPH_IMAGE'] ?? 'quay.io/ceph/ceph:v16.2.15',
+        },
         leaderElection: {
           lease: { namespace, name: 'rook-ceph-operator' },
           identity: `${env['POD_NAME'] ?? 'outside'}-${process.pid}-${Date.now()}`,

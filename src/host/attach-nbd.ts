@@ -120,6 +120,7 @@ function mapArguments(deps: NbdDeps, request: AttachRequest): string[] {
  */
 async function list(deps: NbdDeps, signal: AbortSignal): Promise<AttachedDevice[]> {
   const { tools, stateDir, proc = '/proc' } = deps;
+  if (!(await exists(tools.path('rbd-nbd')))) return []; // Without the tool nothing was ever mapped by it.
   const { stdout } = await tools.run('rbd-nbd', ['list-mapped', '--format', 'json'], { signal });
   const mapped = stdout.trim() === '' ? [] : Mapped.parse(JSON.parse(stdout));
   const devices: AttachedDevice[] = [];
