@@ -179,12 +179,18 @@ describe('what is wrong is said', () => {
         mon: { count: 10 },
         dataDirHostPath: '/etc/ceph',
         logCollector: { maxLogSize: '-1Gi' },
+        storage: { config: { databaseSizeMB: '-5' } },
       })
       .catch((error: unknown) => error);
     expect(refused).toSatisfy(isInvalid);
     const fields = isInvalid(refused) ? refused.causes.map((cause) => cause.field) : [];
     expect(fields).toEqual(
-      expect.arrayContaining(['spec.mon.count', 'spec.dataDirHostPath', 'spec.logCollector.maxLogSize']),
+      expect.arrayContaining([
+        'spec.mon.count',
+        'spec.dataDirHostPath',
+        'spec.logCollector.maxLogSize',
+        'spec.storage.config.databaseSizeMB',
+      ]),
     );
   });
 

@@ -92,15 +92,17 @@ export const CephClusterSpec = z
       .regex(/^\/(\S+)/)
       .optional()
       .describe('The host folder of mons’ data and logs. Cannot be changed later.')
-      .meta(
-        cel(
+      .meta({
+        // Beside the rule below: for API servers that do not evaluate CEL.
+        not: { pattern: `^(${forbiddenDataDirs.join('|')})(/|$)` },
+        ...cel(
           { rule: 'self == oldSelf', message: 'dataDirHostPath is immutable: the mons’ data lives there' },
           {
             rule: `!(self in [${forbiddenDataDirs.map((dir) => `'${dir}', '${dir}/'`).join(', ')}])`,
             message: `dataDirHostPath must not be ${forbiddenDataDirs.join(', ')}: use a folder of its own, such as /var/lib/rook`,
           },
         ),
-      ),
+      }),
     disruptionManagement,
     external: openObject(
       { enable: flag('The Ceph cluster is run elsewhere; only use it.') },

@@ -13,6 +13,20 @@ const rookPaths = JSON.parse(
 const versionOf = (crd: Json) => (crd['spec'] as { versions: Json[] }).versions[0]!;
 const schemaOf = (crd: Json) => (versionOf(crd)['schema'] as { openAPIV3Schema: Json }).openAPIV3Schema;
 
+/** Every node must say its type, or be an integer or string. */
+function untyped(node: Json, path: string): string[] {
+  const children = [
+    ...Object.entries((node['properties'] ?? {}) as Record<string, Json>),
+    ...(['items', 'additionalProperties'] as const).flatMap((key) =>
+      typeof node[key] === 'object' ? [[key, node[key] as Json] as const] : [],
+    ),
+  ];
+  return [
+    ...(node['type'] === undefined && node['x-kubernetes-int-or-string'] !== true ? [path] : []),
+    ...children.flatMap(([key, child]) => untyped(child, `${path}.${key}`)),
+  ];
+}
+
 describe.each(cephKinds.map((kind) => [kind.resource.kind, kind] as const))('%s', (name, kind) => {
   const crd = crdOf(kind);
 
@@ -44,6 +58,7 @@ describe.each(cephKinds.map((kind) => [kind.resource.kind, kind] as const))('%s'
       ];
     };
     expect(walk(schemaOf(crd), '')).toEqual([]);
+    expect(untyped(schemaOf(crd), '')).toEqual([]);
   });
 
   test('the file in deploy/crds is up to date', () => {

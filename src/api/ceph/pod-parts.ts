@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { labelSelector } from './placement.ts';
-import { atomicList, flag, int, list, map, object, openMap, openObject, quantity, text } from './schema.ts';
+import { amount, atomicList, flag, int, list, map, object, openMap, openObject, text } from './schema.ts';
 
-const amount = quantity('An amount.').unwrap();
 const amounts = (about: string) => map(amount, about);
 
 const resourcesShape = {

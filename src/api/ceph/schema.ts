@@ -68,10 +68,10 @@ export const intOrString = (about: string) =>
 export const quantityPattern =
   '^(\\+)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$';
 
-/** An amount such as `10Gi` or `500m`, never negative. */
+/** An amount such as `10Gi` or `500m`, never negative, as a map holds it. */
+export const amount = z
+  .union([z.int().min(0), z.string().regex(new RegExp(quantityPattern))])
+  .meta({ 'x-kubernetes-int-or-string': true, 'x-holdfast-quantity': true });
+
 export const quantity = (about: string) =>
-  z
-    .union([z.int().min(0), z.string().regex(new RegExp(quantityPattern))])
-    .optional()
-    .describe(about)
-    .meta({ 'x-kubernetes-int-or-string': true, 'x-holdfast-quantity': true });
+  amount.optional().describe(about).meta({ 'x-kubernetes-int-or-string': true, 'x-holdfast-quantity': true });

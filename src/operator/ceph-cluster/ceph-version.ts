@@ -1,4 +1,4 @@
-import type { CephVersion } from '../../ceph/versions.ts';
+import { parseCephVersion, type CephVersion, type DaemonVersions } from '../../ceph/versions.ts';
 
 export const supportedVersions = '16 (Pacific) to 20 (Tentacle)';
 export const isVersionSupported = (version: Pick<CephVersion, 'major'>): boolean =>
@@ -17,3 +17,9 @@ export function versionInImageName(image: string): CephVersion | undefined {
 /** As Rook writes it in status: `16.2.15-0`. */
 export const formatVersion = (version: CephVersion): string =>
   `${version.major}.${version.minor}.${version.patch}-0`;
+
+/** What the mons say they run: the answer where the image’s tag is no version, and no pod is started to ask. */
+export function runningVersion(versions: DaemonVersions): CephVersion | undefined {
+  const [text] = Object.keys(versions['mon'] ?? {});
+  return text === undefined ? undefined : parseCephVersion(text);
+}

@@ -2,6 +2,7 @@ import { CephClusters, type CephCluster } from '../../api/ceph/ceph-cluster.ts';
 import { refOf, type Stored } from '../../api/resource.ts';
 import { readOsdTree } from '../../ceph/osd.ts';
 import type { Ceph } from '../../ceph/seam.ts';
+import type { DaemonVersions } from '../../ceph/versions.ts';
 import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
 import type { ReconcileContext, Reconciler } from '../../control/reconciler.ts';
 import { writeStatus } from '../../control/status.ts';
@@ -11,7 +12,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { fieldsNotHonoured } from '../not-honoured.ts';
 import type { OwnedObjects } from '../objects.ts';
 import type { OperatorImages } from '../settings.ts';
-import { formatVersion, versionInImageName } from './ceph-version.ts';
+import { formatVersion, runningVersion, versionInImageName } from './ceph-version.ts';
 import { configureCeph, type AppliedConfig } from './configure.ts';
 import { finalizeCluster } from './finalize.ts';
 import { lookAtHealth, type HealthLook } from './health.ts';
@@ -194,7 +195,10 @@ async function connectedTurn(
 ): Promise<Turn> {
   const { ceph, osds, refused } = turn;
   const health: HealthLook = await lookAtHealth(work, ceph);
-  const found = { ...base, health };
+  const running = runningVersion((health.ceph.versions ?? {}) as DaemonVersions);
+  // The tag says what was asked for; where it says nothing, what runs is the answer.
+  const version = base.version ?? (running && formatVersion(running));
+  const found = { ...base, version, health };
   const waits = waitsFor(work, health, osds);
   const wasReady = work.cluster.status?.phase === 'Ready';
   // A cluster that was ready stays so while a daemon is down; Ceph’s health tells of that.

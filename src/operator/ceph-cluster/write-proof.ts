@@ -4,12 +4,13 @@ import { createPool, enableApplication, readPools, setPool, type Pool } from '..
 import type { Ceph } from '../../ceph/seam.ts';
 import { proveWrite } from '../../ceph/write-proof.ts';
 import { isDeadlineError } from '../../lib/deadline.ts';
-import { versionInImageName } from './ceph-version.ts';
+import { readVersions } from '../../ceph/versions.ts';
+import { runningVersion, versionInImageName } from './ceph-version.ts';
 import { cephImageOf, type ClusterWork } from './work.ts';
 
 /** A write waits inside Ceph until its placement group is active; a call past its limit costs the connection. */
 export const writeLimitMs = 10_000;
-const minimumLegacyMajor = 17;
+const minimumMgrPoolMajor = 17;
 
 /**
  * Whether a write goes through. `active+clean` is the mgr’s word and may be seconds old; after a warm
@@ -64,10 +65,16 @@ async function meetMinSize(work: ClusterWork, ceph: Ceph, pool: Pool, osds: numb
 
 const copies = 3;
 
-/** Ceph’s own pool: `.mgr` since Quincy. */
-function internalPoolName(work: ClusterWork): readonly [name: string, application: string] {
-  const major = versionInImageName(cephImageOf(work))?.major ?? minimumLegacyMajor;
-  return major >= minimumLegacyMajor ? ['.mgr', 'mgr'] : ['device_health_metrics', 'mgr_devicehealth'];
+/** Ceph’s own pool: `.mgr` since Quincy. Where the image’s tag is no version, its daemons are asked. */
+async function internalPoolName(
+  work: ClusterWork,
+  ceph: Ceph,
+): Promise<readonly [name: string, application: string]> {
+  const version =
+    versionInImageName(cephImageOf(work)) ?? runningVersion(await readVersions(ceph, work.signal));
+  return version === undefined || version.major >= minimumMgrPoolMajor
+    ? ['.mgr', 'mgr']
+    : ['device_health_metrics', 'mgr_devicehealth'];
 }
 
 /**
@@ -76,7 +83,7 @@ function internalPoolName(work: ClusterWork): readonly [name: string, applicatio
  * on OSDs of their own where there are too few hosts for more.
  */
 export async function ensureInternalPool(work: ClusterWork, ceph: Ceph, hosts: number): Promise<Pool> {
-  const [name, application] = internalPoolName(work);
+  const [name, application] = await internalPoolName(work, ceph);
   const existing = (await readPools(ceph, work.signal)).find((pool) => pool.name === name);
   if (existing) return existing;
   const failureDomain = hosts >= copies ? 'host' : 'osd';

@@ -1,0 +1,106 @@
+import { mkdtemp, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { virtualClock } from '../../lib/clock.ts';
+import { silentLogger } from '../../lib/log.ts';
+import { runOsdActivate } from './activate.ts';
+import { parseBluestoreLabel } from './bluestore-label.ts';
+
+const uuid = 'aaaaaaaa-bbbb-4ccc-8ddd-000000000001';
+const fsid = '11111111-2222-4333-8444-555555555555';
+
+const text = (value: string) => {
+  const bytes = Buffer.alloc(4 + value.length);
+  bytes.writeUInt32LE(value.length);
+  bytes.write(value, 4);
+  return bytes;
+};
+
+/** A label as ceph-osd --mkfs writes it (checked against one of 16.2.15). */
+function labelBytes(meta: Readonly<Record<string, string>>, osdUuid = uuid): Buffer {
+  const count = Buffer.alloc(4);
+  count.writeUInt32LE(Object.keys(meta).length);
+  const body = Buffer.concat([
+    Buffer.from(osdUuid.replaceAll('-', ''), 'hex'),
+    Buffer.from([0, 0, 0, 128, 2, 0, 0, 0]), // 10 GiB
+    Buffer.alloc(8),
+    text('main'),
+    count,
+    ...Object.entries(meta).flatMap(([key, value]) => [text(key), text(value)]),
+  ]);
+  const header = Buffer.alloc(6);
+  header.writeUInt8(2, 0);
+  header.writeUInt8(1, 1);
+  header.writeUInt32LE(body.length, 2);
+  const block = Buffer.alloc(4096);
+  Buffer.concat([Buffer.from(`bluestore block device\n${osdUuid}\n`), header, body]).copy(block);
+  return block;
+}
+
+const ours = { ceph_fsid: fsid, whoami: '1', osd_key: 'not-a-key', ready: 'ready' };
+
+async function bench(labels: readonly Buffer[]) {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-activate-'));
+  const devices = await Promise.all(
+    labels.map(async (label, index) => {
+      const path = join(folder, `disk${index}`);
+      await writeFile(path, label);
+      return path;
+    }),
+  );
+  const dataDir = join(folder, 'ceph-1');
+  const clock = virtualClock();
+  const activate = (osdId = 1) =>
+    runOsdActivate(
+      { osdUuid: uuid, osdId, fsid, dataDir },
+      {
+        log: silentLogger,
+        clock,
+        signal: new AbortController().signal,
+        devices: () => Promise.resolve(devices),
+      },
+    );
+  return { dataDir, devices, clock, activate };
+}
+
+test('finds the device by the OSD’s fsid, whatever it is called, and writes what ceph-osd reads', async () => {
+  const other = labelBytes({ ...ours, whoami: '2' }, 'aaaaaaaa-bbbb-4ccc-8ddd-000000000002');
+  const { dataDir, devices, activate } = await bench([Buffer.alloc(4096), other, labelBytes(ours)]);
+  await activate();
+  expect(await readlink(join(dataDir, 'block'))).toBe(devices[2]);
+  expect(await readFile(join(dataDir, 'keyring'), 'utf8')).toBe('[osd.1]\n\tkey = not-a-key\n');
+  expect((await stat(join(dataDir, 'keyring'))).mode & 0o777).toBe(0o600);
+  expect(await readFile(join(dataDir, 'whoami'), 'utf8')).toBe('1\n');
+  await activate(); // A restarted pod does it again.
+});
+
+test('never starts an OSD of another cluster, or under another number', async () => {
+  const foreign = await bench([labelBytes({ ...ours, ceph_fsid: '99999999-2222-4333-8444-555555555555' })]);
+  await expect(foreign.activate()).rejects.toThrow('belongs to cluster 99999999');
+  const renumbered = await bench([labelBytes(ours)]);
+  await expect(renumbered.activate(7)).rejects.toThrow('is osd.1, not osd.7');
+});
+
+test('waits for a device that is late, and says so when it never comes', async () => {
+  const { clock, activate } = await bench([Buffer.alloc(4096)]);
+  const ended = activate().catch((error: unknown) => error);
+  for (let second = 0; second <= 60; second++) {
+    // The next look reads a file, which takes real time; then it sleeps again.
+    for (let turn = 0; clock.sleeping === 0 && turn < 1_000; turn++)
+      await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(1_000);
+  }
+  expect(String(await ended)).toContain(`no device on this node has OSD fsid ${uuid}`);
+});
+
+test('a damaged label is no label', () => {
+  const label = labelBytes(ours);
+  expect(parseBluestoreLabel(label)?.meta.get('whoami')).toBe('1');
+  expect(parseBluestoreLabel(label)?.sizeBytes).toBe(10n * 1024n ** 3n);
+  expect(parseBluestoreLabel(label.subarray(0, 120))).toBeUndefined();
+  const huge = Buffer.from(label);
+  huge.writeUInt32LE(0xffffffff, 23 + 37 + 6 + 16 + 8 + 8);
+  expect(parseBluestoreLabel(huge)).toBeUndefined();
+  expect(parseBluestoreLabel(Buffer.alloc(0))).toBeUndefined();
+});
