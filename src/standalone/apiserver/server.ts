@@ -34,7 +34,7 @@ import { maintain } from './maintenance.ts';
 import { kindTable } from './registry/kind-table.ts';
 import type { RegistryDeps } from './registry/request.ts';
 import { startWatchCache, type WatchCache } from './registry/watch-cache.ts';
-import { builtinKinds } from './interim/schema/builtin-kinds.ts';
+import { builtinKinds } from './schema/builtin-kinds.ts';
 import type { Store } from './store/store.ts';
 import type { NodeProxy } from './subresource/node-proxy.ts';
 import { specialHandler } from './subresource/special.ts';

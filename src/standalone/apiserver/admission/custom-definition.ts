@@ -1,4 +1,4 @@
-import { kindsOfCrd } from '../interim/schema/crd.ts';
+import { kindsOfCrd } from '../schema/crd.ts';
 import { invalid } from '../status.ts';
 import type { ApiObject, Json, JsonObject } from '../kind.ts';
 import { isObject, metaOf, rfc3339, sameJson } from '../registry/json.ts';
@@ -78,7 +78,7 @@ function establish(object: ApiObject, kinds: KindTable, now: string): void {
   const status = {
     ...crd.status,
     conditions,
-    acceptedNames: taken === undefined ? names : (crd.status?.acceptedNames ?? {}),
+    acceptedNames: taken === undefined ? names : (crd.status?.acceptedNames ?? { plural: '', kind: '' }),
     storedVersions: storage === undefined || stored.includes(storage) ? stored : [...stored, storage],
   };
   if (!sameJson(crd.status, status)) (object as JsonObject)['status'] = status as unknown as Json;

@@ -3,7 +3,7 @@ import { isEstablished } from '../admission/custom-definition.ts';
 import type { ApiObject } from '../kind.ts';
 import type { KindTable } from '../registry/kind-table.ts';
 import type { WatchCache } from '../registry/watch-cache.ts';
-import { kindsOfCrd } from '../interim/schema/crd.ts';
+import { kindsOfCrd } from '../schema/crd.ts';
 
 export const crdStorage = 'apiextensions.k8s.io/customresourcedefinitions';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { openApiV2Json, openApiV2Protobuf } from '../interim/openapi/v2.ts';
-import { openApiV3Document, openApiV3Index } from '../interim/openapi/v3.ts';
+import { openApiV3Document, openApiV3Index } from '../openapi/v3.ts';
 import type { KindTable } from '../registry/kind-table.ts';
 import { parseAccept } from './negotiate.ts';
 import type { PlainHandler } from './handler.ts';

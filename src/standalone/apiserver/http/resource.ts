@@ -5,8 +5,8 @@ import { patchObject, patchTypes } from '../registry/patch.ts';
 import { changeScale, getScale } from '../registry/scale.ts';
 import { updateObject, type WritePart } from '../registry/update.ts';
 import { watchObjects } from '../registry/watch.ts';
-import { jsonPatch } from '../interim/patch/json-patch.ts';
-import { mergePatch } from '../interim/patch/merge-patch.ts';
+import { jsonPatch } from '../patch/json-patch.ts';
+import { mergePatch } from '../patch/merge-patch.ts';
 import type { ApiObject, Json, JsonObject } from '../kind.ts';
 import {
   badRequest,

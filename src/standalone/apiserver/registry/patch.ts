@@ -8,10 +8,10 @@ import {
   alreadyExists,
 } from '../status.ts';
 import type { ApiObject, Json, KindInfo } from '../kind.ts';
-import { jsonPatch } from '../interim/patch/json-patch.ts';
-import { mergePatch } from '../interim/patch/merge-patch.ts';
+import { jsonPatch } from '../patch/json-patch.ts';
+import { mergePatch } from '../patch/merge-patch.ts';
 import { serverSideApply } from '../interim/patch/server-side-apply.ts';
-import { strategicMergePatch } from '../interim/patch/strategic-merge-patch.ts';
+import { strategicMergePatch } from '../patch/strategic-merge-patch.ts';
 import { createNamed } from './create.ts';
 import { cloneJson, isObject, metaOf, rfc3339 } from './json.ts';
 import { apiVersionOf } from './kind-table.ts';

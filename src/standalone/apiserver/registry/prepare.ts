@@ -1,9 +1,9 @@
 import { badRequest, invalid } from '../status.ts';
 import type { ApiObject, FieldError, JsonObject, KindInfo } from '../kind.ts';
 import { builtinDefaults, builtinValidate } from '../interim/schema/builtin-rules.ts';
-import { withDefaults } from '../interim/schema/defaults.ts';
-import { pruned } from '../interim/schema/prune.ts';
-import { validate } from '../interim/schema/validate.ts';
+import { withDefaults } from '../schema/defaults.ts';
+import { pruned } from '../schema/prune.ts';
+import { validate } from '../schema/validate.ts';
 import { sameJson } from './json.ts';
 import { metadataErrors } from './object-meta.ts';
 import type { Caller, FieldValidation } from './request.ts';

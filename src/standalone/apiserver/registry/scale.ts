@@ -32,7 +32,9 @@ export function scaleOf(kind: KindInfo, object: ApiObject): JsonObject {
   const paths = pathsOf(kind, object.metadata?.name ?? '');
   const { name, namespace, uid, resourceVersion, creationTimestamp } = (object.metadata ?? {}) as JsonObject;
   // Built-in kinds keep their pods' selector in the spec, custom ones where the CRD says.
-  const selector = selectorText(valueAt(object, paths.labelSelectorPath ?? 'spec.selector'));
+  const selector = selectorText(
+    valueAt(object, kind.builtin ? 'spec.selector' : (paths.labelSelectorPath ?? '')),
+  );
   return {
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',

@@ -1,5 +1,5 @@
 import type { ApiObject, Json, StructuralSchema } from '../../kind.ts';
-import { mergePatch } from './merge-patch.ts';
+import { mergePatch } from '../../patch/merge-patch.ts';
 interface Common {
   live: ApiObject | undefined;
   manager: string;

@@ -1,2 +1,0 @@
-import type { FieldError, StructuralSchema } from '../../kind.ts';
-export const validate = (_schema: StructuralSchema, _object: unknown): FieldError[] => [];
