@@ -46,7 +46,7 @@ export interface PodManager {
 }
 
 export function podManager(deps: PodManagerDeps): PodManager {
-  const { pods, watch, log, clock, signal } = deps;
+  const { pods, watch, log, signal } = deps;
   const workers = new Map<string, { readonly worker: PodWorker; readonly done: Promise<void> }>();
 
   const start = (uid: string, pod: Stored<Pod> | undefined) => {
@@ -83,13 +83,8 @@ export function podManager(deps: PodManagerDeps): PodManager {
     else start(pod.metadata.uid, pod);
   };
 
-  const synced = async () => {
-    await pods.synced(signal);
-    while (watch.seenAtMs === 0) await clock.sleep(100, signal);
-  };
-
   return {
-    synced,
+    synced: () => synced(deps),
     has: (uid) => workers.has(uid),
     adoptOrphan(uid) {
       if (workers.has(uid)) return;
@@ -109,7 +104,7 @@ export function podManager(deps: PodManagerDeps): PodManager {
       for (const { worker } of workers.values()) worker.wake(true);
     },
     async run() {
-      await synced();
+      await synced(deps);
       using _held = pods.onChange(({ type, object }) => {
         if (type === 'deleted') workers.get(object.metadata.uid)?.worker.update(undefined);
         else onPod(object);
@@ -122,6 +117,11 @@ export function podManager(deps: PodManagerDeps): PodManager {
       await Promise.all([...workers.values()].map(({ done }) => done));
     },
   };
+}
+
+async function synced({ pods, watch, clock, signal }: PodManagerDeps): Promise<void> {
+  await pods.synced(signal);
+  while (watch.seenAtMs === 0) await clock.sleep(100, signal);
 }
 
 function probesOf(

@@ -139,20 +139,24 @@ async function turn(parts: Parts, signal: AbortSignal): Promise<number | undefin
   await deps.refresh(signal);
   const runtime = runtimeOf(record, deps.observed(record.uid));
   if (!isDeleted(record)) probes.sync(record.last, runtime);
-  // With the API away a crashed container is restarted all the same; its status is told later.
-  const untold = await reporter.report(record, runtime, signal).then(
+  // Told while it is acted on: neither waits for the other, and with the API away a crashed container is
+  // restarted all the same.
+  const reporting = reporter.report(record, runtime, signal).then(
     () => undefined,
     (error: unknown) => error,
   );
-  signal.throwIfAborted();
   const situation = await situationOf(parts, runtime);
   const { actions, wakeAtMs } = nextPodActions(record.last, situation);
-  if (actions.some((action) => action.kind === 'delete-object')) {
+  const ended = actions.some((action) => action.kind === 'delete-object');
+  const interrupted = !ended && (await act(parts, situation, actions, signal));
+  const untold = await reporting;
+  signal.throwIfAborted();
+  if (ended) {
     await deleteObject(parts, signal);
     return undefined;
   }
-  const interrupted = await act(parts, situation, actions, signal);
-  if (interrupted) return 0;
+  // What was told may be that the pod is over: then there is more to do.
+  if (interrupted || situation.terminal !== isTerminal(record)) return 0;
   if (actions.length > 0 && !repeats(parts, actions)) return 0;
   if (untold !== undefined) throw untold;
   if (actions.length > 0) {
@@ -166,6 +170,8 @@ async function turn(parts: Parts, signal: AbortSignal): Promise<number | undefin
   );
   return Math.max(0, Math.min(...wakes) - deps.clock.now());
 }
+
+const isTerminal = ({ last }: PodRecord): boolean => isTerminalPhase(last.status?.phase);
 
 /** A step that changed nothing must not be taken again without a pause. */
 function repeats(parts: Parts, actions: readonly PodAction[]): boolean {
@@ -206,7 +212,7 @@ async function act(
 async function situationOf({ deps, record, probes }: Parts, runtime: ObservedPod): Promise<PodSituation> {
   const { uid } = record;
   const deleted = isDeleted(record);
-  const terminal = isTerminalPhase(record.last.status?.phase);
+  const terminal = isTerminal(record);
   return {
     nowMs: deps.clock.now(),
     runtime,
