@@ -37,12 +37,19 @@ const keep = (name: string) => (identity: ProcessIdentity) => {
 let base: string;
 let spec: NodeSpec;
 let foreign = '';
-let before: { mounts: string; links: string };
+let before: { mounts: string; links: string; routes: string; forward: string };
+
+const hostState = async () => ({
+  mounts: await readFile('/proc/self/mountinfo', 'utf8'),
+  links: host('ls', '/sys/class/net'),
+  routes: await readFile('/proc/net/route', 'utf8'),
+  forward: await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8'),
+});
 
 beforeAll(async () => {
   const tree = await findTestTree();
   base = await mkdtemp('/var/tmp/hf-machine-');
-  before = { mounts: await readFile('/proc/self/mountinfo', 'utf8'), links: host('ls', '/sys/class/net') };
+  before = await hostState();
   await mkdir(join(base, 'releases'));
   spec = {
     name: 'node1',
@@ -87,8 +94,8 @@ afterAll(async () => {
   await rm(base, { recursive: true, force: true });
   // Here and not in a test: nothing of the node may be left after its end.
   expect(host('losetup', '--list', '--noheadings')).not.toContain(base);
-  expect(await readFile('/proc/self/mountinfo', 'utf8')).toBe(before.mounts);
-  expect(host('ls', '/sys/class/net')).toBe(before.links);
+  expect(await hostState()).toEqual(before);
+  for (const pid of Object.values(kept)) expect(await isRunning(pid)).toBe(false);
   expect(host('find', '/sys/fs/cgroup', '-name', `holdfast-${instanceId}`)).toBe('');
 });
 
@@ -181,6 +188,34 @@ test('containerd runs pods on host and pod network from images of ours, without 
   } finally {
     channel.close();
   }
+});
+
+test("a loop made inside is one of the node's spare ones, and does not outlive it", async () => {
+  await inside('/bin/truncate', '--size=1M', '/var/lib/rook/image');
+  const loop = (await inside('/sbin/losetup', '--find', '--show', '/var/lib/rook/image')).trim();
+  const index = Number(loop.replace('/dev/loop', ''));
+  const spares = JSON.parse(await readFile(join(spec.folder, 'spare-loops.json'), 'utf8')) as number[];
+  expect(spares).toContain(index);
+  expect(host('ls', '/sys/block').split('\n')).toContain(`loop${index}`);
+
+  await stopNode(spec, init(), deps);
+
+  expect(host('ls', '/sys/block').split('\n')).not.toContain(`loop${index}`);
+  expect(host('losetup', '--list', '--noheadings', '--output', 'NAME')).toContain(foreign);
+  expect(await isRunning(init())).toBe(false);
+  await startNode(spec, { ...deps, fabric: kept['fabric'] as ProcessIdentity }, keep('init'));
+  await startContainerd(spec, init(), deps, keep('containerd'));
+});
+
+test('disks are found again by their files, whichever loops they had', async () => {
+  await inside('/bin/dd', 'if=/etc/hostname', 'of=/dev/disk/by-id/holdfast-node1-disk2', 'conv=fsync');
+  const loopsBefore = host('losetup', '--list', '--noheadings', '--output', 'NAME,BACK-FILE');
+  await stopNode(spec, init(), deps);
+  expect(host('losetup', '--list', '--noheadings', '--output', 'BACK-FILE')).not.toContain(spec.folder);
+  await startNode(spec, { ...deps, fabric: kept['fabric'] as ProcessIdentity }, keep('init'));
+  await startContainerd(spec, init(), deps, keep('containerd'));
+  expect(loopsBefore).toContain('disk2.img');
+  expect(await inside('/bin/head', '--bytes=6', '/dev/disk/by-id/holdfast-node1-disk2')).toBe('node1\n');
 });
 
 test('a second node over a half-made one cleans up and comes up', async () => {

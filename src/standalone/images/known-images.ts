@@ -18,7 +18,9 @@ const busyboxTags = [
   'musl',
   'uclibc',
 ];
-const cephRepositories = ['quay.io/ceph/ceph', 'docker.io/ceph/ceph', 'ceph/ceph'];
+const cephRepositories = ['quay.io/ceph/ceph', 'docker.io/ceph/ceph'];
+// By its short name, and by the one that manifests for other clusters give.
+const ownRepositories = ['holdfast', 'ghcr.io/holdfast/holdfast'];
 
 /** `16.2.15+ds-0+deb12u2` -> `v16.2.15`, `v16.2`, `v16`. */
 export function cephTags(packageVersion: string): string[] {
@@ -48,7 +50,6 @@ export function knownImages({ cephVersion, releaseHash, busyboxApplets }: ImageF
   const busybox = busyboxImage(busyboxApplets);
   const own = releaseImage(releaseHash);
   const rule = (base: BaseImage) => (name: string) => ({ name: normalizeImageName(name), base });
-  const latest = normalizeImageName('holdfast:latest');
   return {
     rules: [
       ...debianTags.map((tag) => `debian:${tag}`).map(rule(debian)),
@@ -56,10 +57,10 @@ export function knownImages({ cephVersion, releaseHash, busyboxApplets }: ImageF
       ...cephRepositories
         .flatMap((name) => cephTags(cephVersion).map((tag) => `${name}:${tag}`))
         .map(rule(debian)),
-      ...['holdfast:latest', `holdfast:${releaseHash}`].map(rule(own)),
+      ...ownRepositories.flatMap((name) => [`${name}:latest`, `${name}:${releaseHash}`]).map(rule(own)),
     ],
     bases: [debian, busybox, own],
-    replaced: new Set([latest]),
+    replaced: new Set(ownRepositories.map((name) => normalizeImageName(`${name}:latest`))),
     release: `holdfast:${releaseHash}`,
   };
 }

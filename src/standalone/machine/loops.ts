@@ -1,6 +1,8 @@
-import { mkdir, open, readFile, readdir } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import { runCommand } from '../../lib/run-command.ts';
+import { treeTool } from './tree-tools.ts';
 
 /** A node's disk: a sparse file, and the loop device that stands for it. */
 export interface LoopDisk {
@@ -19,9 +21,10 @@ export async function attachDisks(
   signal: AbortSignal,
 ): Promise<LoopDisk[]> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  const real = await realpath(folder); // As the kernel names it: a link on the way would hide a loop from us.
   const disks: LoopDisk[] = [];
   for (let number = 1; number <= count; number++) {
-    const file = join(folder, `disk${number}.img`);
+    const file = join(real, `disk${number}.img`);
     await makeSparse(file, sizeBytes);
     disks.push({ file, index: (await loopsOf(file))[0] ?? (await attach(file, signal)) });
   }
@@ -47,25 +50,25 @@ async function attach(file: string, signal: AbortSignal): Promise<number> {
 
 /** Every loop that stands on a file of `folder`, as the kernel has it: also those made inside a node. */
 export async function loopsBelow(folder: string): Promise<LoopDisk[]> {
+  const real = await realpath(folder).catch(() => folder);
   const found: LoopDisk[] = [];
-  for (const name of await readdir('/sys/block')) {
-    const index = /^loop(\d+)$/.exec(name)?.[1];
-    const file =
-      index &&
-      (await readFile(`/sys/block/${name}/loop/backing_file`, 'utf8').catch(() => undefined))?.trimEnd();
-    if (file && file.startsWith(`${folder}/`)) found.push({ file, index: Number(index) });
+  for (const index of await knownLoops()) {
+    const file = await backingFile(index);
+    if (file?.startsWith(`${real}/`)) found.push({ file, index });
   }
   return found;
 }
 
 async function loopsOf(file: string): Promise<number[]> {
   const found: number[] = [];
-  for (const name of await readdir('/sys/block')) {
-    const index = /^loop(\d+)$/.exec(name)?.[1];
-    const backing = index && (await readFile(`/sys/block/${name}/loop/backing_file`, 'utf8').catch(() => ''));
-    if (backing && backing.trimEnd() === file) found.push(Number(index));
-  }
+  for (const index of await knownLoops()) if ((await backingFile(index)) === file) found.push(index);
   return found;
+}
+
+/** What a loop stands on, or undefined where it is free. */
+async function backingFile(index: number): Promise<string | undefined> {
+  const text = await readFile(`/sys/block/loop${index}/loop/backing_file`, 'utf8').catch(() => undefined);
+  return text?.replace(/\n$/, '');
 }
 
 /** Every loop index that this host knows of now. */
@@ -88,7 +91,7 @@ export async function detachDisks(folder: string, signal: AbortSignal): Promise<
  * A range of `count` loop indexes that nobody has, from `seed` on: a node's spare loops. An index comes to
  * life when its device file is opened.
  */
-export async function spareRange(seed: number, count: number): Promise<number> {
+async function spareRange(seed: number, count: number): Promise<number> {
   const taken = new Set(await knownLoops());
   const slots = 4096;
   for (let step = 0; step < slots; step++) {
@@ -99,23 +102,78 @@ export async function spareRange(seed: number, count: number): Promise<number> {
   throw new Error('no range of free loop devices is left on this machine');
 }
 
-const deniedUpTo = 128; // Loops that somebody may yet make; a node's own are let through.
+const spareFile = (folder: string) => join(folder, 'spare-loops.json');
+
+/** A node's range of spare loops, written down so that whoever takes the node down knows which were its. */
+export async function reserveSpareLoops(
+  folder: string,
+  seed: number,
+  count: number,
+): Promise<readonly number[]> {
+  const base = await spareRange(seed, count);
+  const range = Array.from({ length: count }, (_, offset) => base + offset);
+  await writeFileAtomic(spareFile(folder), JSON.stringify(range));
+  return range;
+}
+
+// ioctl(/dev/loop-control, LOOP_CTL_REMOVE, index): no tool of Debian 12 does it. One in use answers EBUSY.
+const removeLoops = `
+import fcntl, sys
+with open('/dev/loop-control') as control:
+    for index in sys.argv[1:]:
+        try:
+            fcntl.ioctl(control, 0x4C81, int(index))
+        except OSError:
+            pass
+`;
 
 /**
- * What a node's processes may not open: every block device but its own loops. Making device files stays
- * allowed, for the container runtime has to.
+ * Frees the spare loops that came to life in a node which has ended, and takes them out of the kernel. A
+ * loop that another still has mounted stays until that one lets go.
+ */
+export async function releaseSpareLoops(folder: string, tree: string, signal: AbortSignal): Promise<void> {
+  const text = await readFile(spareFile(folder), 'utf8').catch(() => undefined);
+  if (text === undefined) return;
+  const known = new Set(await knownLoops());
+  const alive = (JSON.parse(text) as number[]).filter((index) => known.has(index));
+  for (const index of alive) {
+    if ((await backingFile(index)) !== undefined)
+      await runCommand('losetup', ['--detach', `/dev/loop${index}`], { signal }).catch(() => undefined);
+  }
+  if (alive.length > 0) {
+    const python = treeTool(tree, 'usr/bin/python3');
+    const args = [...python.before, '-S', '-c', removeLoops, ...alive.map(String)];
+    const env = { PYTHONHOME: join(tree, 'usr'), PYTHONDONTWRITEBYTECODE: '1' };
+    await runCommand(python.file, args, { signal, env });
+  }
+  await rm(spareFile(folder), { force: true });
+}
+
+const deniedUpTo = 128; // Loops that somebody may yet make; a node's own are let through.
+
+// Memory, kernel memory and ports; loop-control, which hands out the host's indexes; device-mapper's control.
+const deniedCharacterDevices = ['1:1', '1:2', '1:4', '10:236', '10:237'];
+
+/** The majors of every block driver, out of /proc/devices. */
+export const blockMajors = (devices: string): number[] => [
+  ...new Set(
+    [...(devices.split('Block devices:')[1] ?? '').matchAll(/^\s*(\d+) /gm)].map((match) => Number(match[1])),
+  ),
+];
+
+/**
+ * What a node's processes may not open: every block device but its own loops, and the few character devices
+ * that lead around that. Making device files stays allowed, for the container runtime has to.
  */
 export async function deviceDenials(own: ReadonlySet<number>): Promise<string[]> {
-  const text = await readFile('/proc/devices', 'utf8');
-  const majors = [...(text.split('Block devices:')[1] ?? '').matchAll(/^\s*(\d+) /gm)].map((match) =>
-    Number(match[1]),
-  );
+  const majors = blockMajors(await readFile('/proc/devices', 'utf8'));
   const foreign = new Set([
     ...(await knownLoops()),
     ...Array.from({ length: deniedUpTo }, (_, index) => index),
   ]);
   return [
-    ...[...new Set(majors)].filter((major) => major !== loopMajor).map((major) => `b ${major}:* rw`),
+    ...majors.filter((major) => major !== loopMajor).map((major) => `b ${major}:* rw`),
     ...[...foreign].filter((index) => !own.has(index)).map((index) => `b ${loopMajor}:${index} rw`),
+    ...deniedCharacterDevices.map((device) => `c ${device} rw`),
   ];
 }

@@ -6,7 +6,7 @@ import { spawnDetached } from '../../lib/detached-process.ts';
 import { denyDevices, findHierarchies, makeGroup, removeGroup, type Hierarchy } from './cgroups.ts';
 import { onlyChild } from './children.ts';
 import { writeNodeFiles } from './node-files.ts';
-import { attachDisks, detachDisks, deviceDenials, spareRange } from './loops.ts';
+import { attachDisks, detachDisks, deviceDenials, releaseSpareLoops, reserveSpareLoops } from './loops.ts';
 import type { MachineDeps } from './fabric.ts';
 import { hostLink } from './fabric.ts';
 import { runIp } from './tree-tools.ts';
@@ -57,14 +57,12 @@ export async function startNode(
   }
   await writeNodeFiles(spec);
   const disks = await attachDisks(at('disks'), spec.disks, spec.diskSizeBytes, signal);
-  const spareBase = await spareRange(Number.parseInt(spec.instanceId, 16) + spec.number, spareLoops);
+  const seed = Number.parseInt(spec.instanceId, 16) + spec.number;
+  const spares = await reserveSpareLoops(spec.folder, seed, spareLoops);
   const hierarchies = await findHierarchies();
   const group = groupOf(spec);
   const procs = await makeGroup(hierarchies, `${group}/node`);
-  const own = new Set([
-    ...disks.map((disk) => disk.index),
-    ...Array.from({ length: spareLoops }, (_, offset) => spareBase + offset),
-  ]);
+  const own = new Set([...disks.map((disk) => disk.index), ...spares]);
   await denyDevices(hierarchies, group, await deviceDenials(own));
 
   const launcher = await spawnDetached({
@@ -89,8 +87,8 @@ export async function startNode(
       RELEASES: spec.releases,
       HOSTNAME: spec.name,
       DISKS: disks.map((disk) => disk.index).join(' '),
-      SPARE_BASE: String(spareBase),
-      SPARE_COUNT: String(spareLoops),
+      SPARE_BASE: String(spares[0]),
+      SPARE_COUNT: String(spares.length),
       CGROUPS: hierarchies.map((one) => one.controllers || 'unified').join(' '),
       LAYOUT: layoutOf(hierarchies),
     },
@@ -141,7 +139,8 @@ async function connectNode(
   // A ClusterIP is translated on its way out, and only what has a route gets that far.
   await runIp(tree, ['route', 'add', spec.serviceCidr, 'via', gateway], inNode);
   for (const peer of spec.peers) await runIp(tree, ['route', 'add', peer.podCidr, 'via', peer.ip], inNode);
-  await enter(init, ['/bin/sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'], { signal });
+  // Inside only: the host's own forwarding stays as it was.
+  await enter(init, ['/sbin/sysctl', '--quiet', '--write', 'net.ipv4.ip_forward=1'], { signal });
   await runIp(tree, ['route', 'replace', spec.podCidr, 'via', ip, 'dev', hostLink(spec.instanceId)], {
     signal,
   });
@@ -208,6 +207,7 @@ export async function stopNode(
   while (await isThere()) await clock.sleep(10, signal);
   await runIp(spec.tree, ['route', 'del', spec.podCidr], { signal }).catch(() => undefined);
   await detachDisks(join(spec.folder, 'disks'), signal);
+  await releaseSpareLoops(spec.folder, spec.tree, signal);
 }
 
 /** Removes the instance's cgroup root once its nodes are gone. */
