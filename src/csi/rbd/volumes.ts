@@ -50,6 +50,7 @@ export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
       if (parameters.dataPool) await poolIdOf(ceph, parameters.dataPool, options);
       const place: PoolPlace = { pool: parameters.pool, namespace: entry.radosNamespace };
       const places = { journal: place, journalPoolId: poolId, image: place, imagePoolId: poolId };
+      trash.emptyOnce(ceph, place);
       const { name, bytes, limitBytes } = wanted;
       const reservation = { requestName: name, namePrefix: parameters.namePrefix, owner: parameters.owner };
       const journal = await reserve(ceph, places, reservation, options);
@@ -72,14 +73,14 @@ export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
     },
     async remove(handle, secrets, signal) {
       const options = { signal };
-      const found = await locate(clusters, handle, secrets, options);
+      const found = await locate(clusters, handle, secrets, options, trash);
       if (!found) return;
       const { ceph, place, journal } = found;
       const image = await ceph.rbd.info(place, journal.imageName, options);
       if (image) {
         await refuseInUse(ceph, place, journal.imageName, image.id, options);
         // Out of the way at once; its objects go in the background, for a large image has many.
-        await ceph.rbd.trashMove(place, journal.imageName, 0, options);
+        await trash.take(ceph, place, { id: image.id, name: journal.imageName }, options);
       }
       await forget(ceph, place, place, journal, options);
       trash.empty(ceph, place);
@@ -120,12 +121,14 @@ async function locate(
   handle: string,
   secrets: Secrets,
   options: CephCallOptions,
+  trash?: TrashBin,
 ): Promise<Located | undefined> {
   const { clusterId, locationId, uuid }: VolumeHandle = decodeHandle(handle);
   const { ceph, entry } = await clusters.open(clusterId, secrets);
   const pool = await ceph.poolName(Number(locationId), options);
   if (pool === undefined) return undefined;
   const place: PoolPlace = { pool, namespace: entry.radosNamespace };
+  trash?.emptyOnce(ceph, place);
   const journal = await readEntry(ceph, place, uuid, options);
   return journal && { ceph, entry, place, journal };
 }
