@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CephBlockPools } from '../../src/api/ceph/ceph-block-pool.ts';
@@ -51,6 +51,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await client?.close();
   await cli('down', '--purge');
+  await rm(dirname(dataDir), { recursive: true });
 });
 
 test('examples/ceph/cluster.yaml becomes a healthy cluster with a pool', async () => {

@@ -1,7 +1,7 @@
-import { mkdtemp, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { virtualClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { runOsdActivate } from './activate.ts';
@@ -40,8 +40,14 @@ function labelBytes(meta: Readonly<Record<string, string>>, osdUuid = uuid): Buf
 
 const ours = { ceph_fsid: fsid, whoami: '1', osd_key: 'not-a-key', ready: 'ready' };
 
+const folders: string[] = [];
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true });
+});
+
 async function bench(labels: readonly Buffer[]) {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-activate-'));
+  folders.push(folder);
   const devices = await Promise.all(
     labels.map(async (label, index) => {
       const path = join(folder, `disk${index}`);
