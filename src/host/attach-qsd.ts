@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
@@ -50,9 +50,11 @@ export function qsdAttacher(options: QsdAttacherDeps): QsdAttacher {
   return {
     name: 'qsd',
     async unusable() {
-      for (const path of [options.tools.path('qemu-storage-daemon'), '/dev/fuse', '/dev/loop-control'])
+      for (const path of [options.tools.path('qemu-storage-daemon'), '/dev/fuse'])
         if (!(await exists(path))) return `${path} is missing`;
-      return undefined;
+      // A virtual node has loops of its own and no control device, which would hand out the machine's.
+      const hasLoops = (await readdir('/dev')).some((name) => /^loop(-control|\d+)$/.test(name));
+      return hasLoops ? undefined : '/dev has no loop devices';
     },
     attach: (request, signal) => locked(request, signal, () => attach(deps, request, signal)),
     detach: (image, signal) => locked(image, signal, () => detach(deps, image, signal)),
