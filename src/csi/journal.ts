@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { CephCallOptions, Ceph, PoolPlace } from '../ceph/seam.ts';
-import { isCephError } from '../ceph/errors.ts';
 import { hexId, isUuid } from './handle.ts';
 
 /**
@@ -12,10 +11,12 @@ import { hexId, isUuid } from './handle.ts';
  * - object `csi.volume.<uuid>` in the image's pool: csi.volname, csi.imagename, csi.imageid,
  *   csi.volume.owner, csi.journalpool (16 hex digits)
  *
- * Made in the order uuid object, directory key, uuid keys, image; undone in reverse: image, directory key,
- * uuid object with its keys. The uuid object goes last because it alone leads back from a volume id to the
- * request name; ceph-csi drops it before the directory key, and so forgets the key when it dies in between.
- * A uuid is made from the request name, so that one which was taken right before dying is found again.
+ * Made in the order uuid object with its keys, directory key, image; undone in reverse: image, directory key,
+ * uuid object. The uuid object goes last because it alone leads back from a volume id to the request name;
+ * ceph-csi drops it before the directory key, and so forgets the key when it dies in between.
+ * A uuid is made from the request name, so one that was taken right before dying is found again (ceph-csi
+ * loses it), nobody else can take it, and two writers write the same: ceph-csi's exclusive create of the
+ * object, a round trip of its own, is not needed. The first key written in the directory decides.
  */
 export interface JournalEntry {
   readonly requestName: string;
@@ -63,9 +64,6 @@ export class JournalError extends Error {
   }
 }
 
-/** Where the pool that a directory entry speaks of is known by id only, this finds its place. */
-export type PlaceOfPool = (poolId: number) => Promise<PoolPlace | undefined>;
-
 /**
  * The entry of a request name, made where there is none. The caller holds the name, so that no second call
  * of ours is in here; another driver's may be, which is why the key is taken by a comparing write.
@@ -80,7 +78,12 @@ export async function reserve(
   if (standing) return await completeEntry(ceph, places, standing, wanted, options);
 
   const uuid = uuidOf(wanted.requestName);
-  await takeUuid(ceph, places.image, uuid, wanted.requestName, options);
+  const taken = await readEntry(ceph, places.image, uuid, options);
+  if (taken && taken.requestName !== wanted.requestName)
+    throw new JournalError(
+      `${uuidObject(uuid)} belongs to ${taken.requestName}, not to ${wanted.requestName}`,
+    );
+  const entry = await writeUuidKeys(ceph, places, uuid, wanted, options);
   const value =
     places.imagePoolId === places.journalPoolId ? uuid : `${hexId(BigInt(places.imagePoolId))}/${uuid}`;
   const stands = await ceph.objects.omapReserve(
@@ -90,18 +93,11 @@ export async function reserve(
     value,
     options,
   );
-  if (stands !== value) {
-    // Another driver took the name since we looked: its uuid stands, and ours goes.
-    await ceph.objects.remove(places.image, uuidObject(uuid), options);
-    return await completeEntry(
-      ceph,
-      places,
-      parseDirectoryValue(wanted.requestName, stands),
-      wanted,
-      options,
-    );
-  }
-  return await writeUuidKeys(ceph, places, uuid, wanted, options);
+  if (stands === value) return entry;
+  // Another driver took the name since we looked: its uuid stands, and ours goes.
+  const theirs = parseDirectoryValue(wanted.requestName, stands);
+  if (theirs.uuid !== uuid) await ceph.objects.remove(places.image, uuidObject(uuid), options);
+  return await completeEntry(ceph, places, theirs, wanted, options);
 }
 
 /** The entry that a volume id's uuid leads to, or undefined where the journal knows none. */
@@ -218,24 +214,6 @@ async function completeEntry(
       `the journal's entry for ${wanted.requestName} leads to ${standing.uuid}, which belongs to ${entry.requestName}`,
     );
   return entry;
-}
-
-/** Takes the uuid object exclusively; one that is there is ours from a call that died, or an error. */
-async function takeUuid(
-  ceph: Ceph,
-  image: PoolPlace,
-  uuid: string,
-  requestName: string,
-  options: CephCallOptions,
-) {
-  try {
-    await ceph.objects.createExclusive(image, uuidObject(uuid), options);
-  } catch (error) {
-    if (!isCephError(error, 'EEXIST')) throw error;
-    const entry = await readEntry(ceph, image, uuid, options);
-    if (entry && entry.requestName !== requestName)
-      throw new JournalError(`${uuidObject(uuid)} belongs to ${entry.requestName}, not to ${requestName}`);
-  }
 }
 
 async function writeUuidKeys(
