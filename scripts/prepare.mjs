@@ -45,7 +45,11 @@ export async function runQuietly(file, args, { signal, onLine } = {}) {
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (code !== 0) throw new PlainError(`${file} ${args.join(' ')} ended with ${code}:\n${output.trim()}`);
+  if (code !== 0) {
+    // The reason comes first; what follows of npm is its manual.
+    const lines = output.trim().split('\n').slice(0, 12).join('\n');
+    throw new PlainError(`${file} ${args.join(' ')} ended with ${code}:\n${lines}`);
+  }
   return output;
 }
 
