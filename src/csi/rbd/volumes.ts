@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { isCephError } from '../../ceph/errors.ts';
 import type { Ceph, CephCallOptions, PoolPlace } from '../../ceph/seam.ts';
 import { Code, RpcError } from '../../lib/grpc.ts';
@@ -143,9 +144,16 @@ async function need(clusters: Clusters, handle: string, secrets: Secrets, option
 async function poolIdOf(ceph: Ceph, pool: string, options: CephCallOptions): Promise<number> {
   const id = await ceph.poolId(pool, options);
   if (id === undefined) {
+    const pools = await ceph.mon({ prefix: 'osd pool ls' }, z.array(z.string()), options);
+    // Ceph's own, such as .mgr, are nothing to choose from.
+    const others = pools
+      .filter((name) => !name.startsWith('.'))
+      .sort()
+      .slice(0, 20)
+      .join(', ');
     throw new RpcError(
       Code.FAILED_PRECONDITION,
-      `pool "${pool}" does not exist in this Ceph cluster: create a CephBlockPool of that name, or correct "pool" in the StorageClass`,
+      `pool "${pool}" does not exist in this Ceph cluster (it has ${others || 'none yet'}): create a CephBlockPool of that name, or correct "pool" in the StorageClass`,
     );
   }
   return id;
