@@ -154,7 +154,9 @@ async function attachRequest(
     );
   const entry = await clusters.cluster(clusterId);
   const { user, key } = credentialsOf(secrets);
-  const mounter = volumeContext['mounter'];
+  // With tryOtherMounters the class's mounter is only a wish: the node takes what it can.
+  const free = /^true$/i.test(volumeContext['tryOtherMounters'] ?? '');
+  const mounter = free ? undefined : volumeContext['mounter'];
   const attacher =
     mounter === 'rbd' || mounter === 'krbd'
       ? 'krbd'

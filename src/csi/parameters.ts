@@ -138,7 +138,7 @@ function refuseNotHonoured(value: (key: Key) => string | undefined): void {
     refuse('thickProvision', 'is "true", but images are always thin: remove it or use "false"');
   if (value('topologyConstrainedPools') !== undefined)
     refuse('topologyConstrainedPools', 'is not supported yet: use "pool", one class for each pool');
-  for (const key of ['mapOptions', 'unmapOptions'] as const)
+  for (const key of ['mapOptions', 'unmapOptions', 'mkfsOptions'] as const)
     if (value(key)) refuse(key, 'is not supported yet: remove it');
   const mounter = value('mounter') ?? '';
   if (!mounters.includes(mounter))
@@ -146,20 +146,7 @@ function refuseNotHonoured(value: (key: Key) => string | undefined): void {
   const format = value('imageFormat');
   if (format !== undefined && format !== '2')
     refuse('imageFormat', `is ${JSON.stringify(format)}; only "2" is supported`);
-  checkMkfsOptions(value('mkfsOptions'));
 }
-
-// They reach mkfs's argument list; a path or a device among them would make it write elsewhere.
-function checkMkfsOptions(text: string | undefined): void {
-  if (text === undefined) return;
-  const bad = splitOptions(text).find((word) => !/^[A-Za-z0-9=,._:^+-]+$/.test(word));
-  if (bad !== undefined)
-    refuse('mkfsOptions', `has ${JSON.stringify(bad)}: only letters, digits and =,._:^+- are allowed`);
-}
-
-/** mkfsOptions as an argument list. */
-export const splitOptions = (text: string): readonly string[] =>
-  text.split(/\s+/).filter((word) => word !== '');
 
 function checkPoolName(key: Key, name: string | undefined): void {
   if (name !== undefined && !/^[^/@\s]{1,128}$/.test(name))

@@ -1,0 +1,210 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import { afterEach, expect, test } from 'vitest';
+import { z } from 'zod';
+import { fakeCeph } from '../ceph/fake/fake-ceph.ts';
+import { Controller, Identity, VolumeCapability_AccessMode_Mode as Mode } from '../gen/csi/v1/csi_pb.js';
+import { addService, Code, isRpcError, unaryClient } from '../lib/grpc.ts';
+import { silentLogger } from '../lib/log.ts';
+import { openClusters } from './clusters.ts';
+import { parseClusterConfig } from './cluster-config.ts';
+import { controllerService } from './controller.ts';
+import { identityService } from './identity.ts';
+import { parseRbdParameters } from './parameters.ts';
+import { trashBin } from './rbd/trash-bin.ts';
+import { rbdVolumes } from './rbd/volumes.ts';
+import { rpcFailure } from './rpc-failure.ts';
+
+// What csi-sanity expects of a controller, asked over a real socket; the cluster behind it is the fake.
+
+const closers: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+const options = { signal: new AbortController().signal };
+const secrets = { userID: 'csi', userKey: 'k' };
+const gib = 1024n ** 3n;
+const parameters = { clusterID: 'rook-ceph', pool: 'rbd' };
+const writer = {
+  accessType: { case: 'mount' as const, value: { fsType: 'ext4' } },
+  accessMode: { mode: Mode.SINGLE_NODE_WRITER },
+};
+const unknownId = '0001-0009-rook-ceph-0000000000000001-c530ba07-fcdd-11ea-a0e2-4efdc282348e';
+
+async function bench() {
+  const ceph = fakeCeph();
+  await ceph.mon({ prefix: 'osd pool create', pool: 'rbd', pg_num: 8 }, z.unknown(), options);
+  const entry = { clusterId: 'rook-ceph', monitors: ['10.0.0.1:3300'] };
+  const config = { all: async () => [entry], cluster: async () => entry };
+  const trash = trashBin({ log: silentLogger, signal: options.signal });
+  const server = new Server();
+  const service = controllerService({
+    volumes: rbdVolumes(openClusters(config, ceph.open), trash),
+    now: () => 0,
+    nodeExists: async (node) => node !== 'absent',
+  });
+  addService(server, Controller, service, rpcFailure);
+  addService(
+    server,
+    Identity,
+    identityService({ driver: 'd.example.com', version: '1' }, async () => true),
+    rpcFailure,
+  );
+  const folder = await mkdtemp(join(tmpdir(), 'csi-'));
+  const address = `unix:${join(folder, 's')}`;
+  await new Promise<void>((resolve, reject) =>
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error) =>
+      error ? reject(error) : resolve(),
+    ),
+  );
+  const channel = new Client(address, credentials.createInsecure());
+  closers.push(
+    () => rm(folder, { recursive: true, force: true }),
+    () => server.forceShutdown(),
+    () => channel.close(),
+    () => trash.idle(),
+  );
+  const controller = unaryClient(channel, Controller);
+  const request = {
+    name: 'v1',
+    parameters,
+    secrets,
+    volumeCapabilities: [writer],
+    capacityRange: { requiredBytes: gib },
+  };
+  return { ceph, controller, identity: unaryClient(channel, Identity), request };
+}
+
+async function codeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+    return 'OK';
+  } catch (error) {
+    if (!isRpcError(error)) throw error;
+    return Code[error.code] ?? '';
+  }
+}
+
+test('a driver says who it is and only what it can', async () => {
+  const { identity, controller } = await bench();
+  expect(await identity.getPluginInfo({}, options)).toMatchObject({ name: 'd.example.com' });
+  expect((await identity.probe({}, options)).ready).toBe(true);
+  expect(await codeOf(controller.createSnapshot({ name: 's', sourceVolumeId: unknownId }, options))).toBe(
+    'UNIMPLEMENTED',
+  );
+  expect(await codeOf(controller.listVolumes({}, options))).toBe('UNIMPLEMENTED');
+});
+
+test('CreateVolume is the same volume the second time, and refuses what differs or cannot be', async () => {
+  const { controller, request } = await bench();
+  const first = await controller.createVolume(request, options);
+  expect(first.volume?.capacityBytes).toBe(gib);
+  expect(await controller.createVolume(request, options)).toEqual(first);
+  const code = (change: object) => codeOf(controller.createVolume({ ...request, ...change }, options));
+  expect(await code({ capacityRange: { requiredBytes: 2n * gib } })).toBe('ALREADY_EXISTS');
+  expect(await code({ name: '' })).toBe('INVALID_ARGUMENT');
+  expect(await code({ volumeCapabilities: [] })).toBe('INVALID_ARGUMENT');
+  expect(await code({ name: 'x'.repeat(128) })).toBe('OK');
+  expect(await code({ name: 'v2', capacityRange: { requiredBytes: gib, limitBytes: 1n } })).toBe(
+    'OUT_OF_RANGE',
+  );
+  expect(await code({ name: 'v3', capacityRange: undefined })).toBe('OK');
+  expect(await code({ name: 'v4', secrets: {} })).toBe('INVALID_ARGUMENT');
+  expect(await code({ name: 'v5', parameters: { ...parameters, pool: 'none' } })).toBe('FAILED_PRECONDITION');
+  const shared = { ...writer, accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER } };
+  expect(await code({ name: 'v6', volumeCapabilities: [shared] })).toBe('INVALID_ARGUMENT');
+});
+
+test('clean-up calls for what never was are fine; everything else is not found', async () => {
+  const { controller } = await bench();
+  for (const volumeId of [unknownId, 'reallyfakevolumeid']) {
+    expect(await codeOf(controller.deleteVolume({ volumeId, secrets }, options))).toBe('OK');
+    expect(
+      await codeOf(controller.controllerUnpublishVolume({ volumeId, nodeId: 'a', secrets }, options)),
+    ).toBe('OK');
+    const about = { volumeId, secrets, volumeCapabilities: [writer] };
+    expect(await codeOf(controller.validateVolumeCapabilities(about, options))).toBe('NOT_FOUND');
+    const publish = { volumeId, nodeId: 'a', secrets, volumeCapability: writer };
+    expect(await codeOf(controller.controllerPublishVolume(publish, options))).toBe('NOT_FOUND');
+    const expand = { volumeId, secrets, capacityRange: { requiredBytes: gib } };
+    expect(await codeOf(controller.controllerExpandVolume(expand, options))).toBe('NOT_FOUND');
+  }
+  expect(await codeOf(controller.deleteVolume({ secrets }, options))).toBe('INVALID_ARGUMENT');
+});
+
+test('a volume that is attached or open is not deleted, and never shrinks', async () => {
+  const { ceph, controller, request } = await bench();
+  const { volume } = await controller.createVolume(request, options);
+  const volumeId = volume?.volumeId ?? '';
+  const publish = (nodeId: string) =>
+    codeOf(
+      controller.controllerPublishVolume({ volumeId, nodeId, secrets, volumeCapability: writer }, options),
+    );
+  expect(await publish('absent')).toBe('NOT_FOUND');
+  expect(await publish('')).toBe('INVALID_ARGUMENT');
+  expect(await publish('a')).toBe('OK');
+  expect(await publish('a')).toBe('OK');
+  expect(await publish('b')).toBe('FAILED_PRECONDITION');
+  expect(await codeOf(controller.deleteVolume({ volumeId, secrets }, options))).toBe('FAILED_PRECONDITION');
+  await controller.controllerUnpublishVolume({ volumeId, nodeId: 'b', secrets }, options); // Not its holder.
+  expect(await publish('b')).toBe('FAILED_PRECONDITION');
+  await controller.controllerUnpublishVolume({ volumeId, nodeId: 'a', secrets }, options);
+  {
+    using _watcher = ceph.watch({ pool: 'rbd' }, volume?.volumeContext['imageName'] ?? '');
+    expect(await codeOf(controller.deleteVolume({ volumeId, secrets }, options))).toBe('FAILED_PRECONDITION');
+  }
+  const smaller = { volumeId, secrets, capacityRange: { requiredBytes: gib / 2n } };
+  expect((await controller.controllerExpandVolume(smaller, options)).capacityBytes).toBe(gib);
+  expect(await codeOf(controller.deleteVolume({ volumeId, secrets }, options))).toBe('OK');
+});
+
+test('with no mon in reach a call ends with a code that asks for another try', async () => {
+  const { ceph, controller, request } = await bench();
+  ceph.reachable = false;
+  expect(await codeOf(controller.createVolume(request, options))).toBe('UNAVAILABLE');
+});
+
+test.each([
+  [{ pool: '' }, '"pool" is missing'],
+  [{ unknown: 'x' }, '"unknown" is not known'],
+  [{ encrypted: 'true' }, '"encrypted" is "true", but encrypted volumes are not supported yet'],
+  [{ encrypted: 'maybe' }, '"true" or "false"'],
+  [{ topologyConstrainedPools: '[]' }, 'not supported yet'],
+  [{ mapOptions: 'krbd:rxbounce' }, '"mapOptions" is not supported yet'],
+  [{ imageFeatures: 'layering,fast-diff' }, 'needs object-map'],
+  [{ imageFeatures: 'magic' }, 'known are layering'],
+  [{ stripeUnit: '4096' }, '"stripeCount" is missing'],
+  [{ objectSize: '5000' }, 'power of two'],
+  [{ mounter: 'fuse' }, '"mounter"'],
+  [{ mkfsOptions: '-E stride=4' }, '"mkfsOptions" is not supported yet'],
+  [{ dataPool: '' }, '"dataPool" is empty'],
+])('parameters %j are refused by name', (change, text) => {
+  expect(() => parseRbdParameters({ ...parameters, ...change })).toThrow(text);
+});
+
+test('what Rook writes into its own classes is taken', () => {
+  const class1 = {
+    ...parameters,
+    imageFormat: '2',
+    imageFeatures: 'layering',
+    'csi.storage.k8s.io/fstype': 'ext4',
+  };
+  expect(parseRbdParameters(class1)).toMatchObject({
+    features: ['layering'],
+    fsType: 'ext4',
+    namePrefix: 'csi-vol-',
+  });
+  expect(parseRbdParameters(parameters).features).toContain('exclusive-lock');
+});
+
+test('a cluster list is read leniently, and refused with its place where it is none', () => {
+  const good = '[{"clusterID":"a","monitors":["1:2"],"rbd":{"radosNamespace":"n"},"newer":1}]';
+  expect(parseClusterConfig(good, 'f')).toEqual([
+    { clusterId: 'a', monitors: ['1:2'], namespace: undefined, radosNamespace: 'n' },
+  ]);
+  expect(parseClusterConfig('', 'f')).toEqual([]);
+  expect(() => parseClusterConfig('{', 'f')).toThrow('no JSON');
+  expect(() => parseClusterConfig('[{"clusterID":"a"}]', 'f')).toThrow('0.monitors');
+});
