@@ -11,11 +11,11 @@ const run = (/** @type {string} */ file, /** @type {string[]} */ args) => {
 };
 
 run(join(root, 'node_modules/.bin/buf'), ['generate']);
-for (const script of ['gen-kinds.mjs', 'gen-crds.mjs']) {
+for (const script of ['gen-kinds.mjs', 'gen-crds.mjs', 'gen-docs.mjs']) {
   if (existsSync(join(root, 'scripts', script))) run(process.execPath, [join(root, 'scripts', script)]);
 }
 if (process.argv.includes('--check')) {
-  const status = spawnSync('git', ['status', '--porcelain', '--', 'src/gen', 'deploy'], {
+  const status = spawnSync('git', ['status', '--porcelain', '--', 'src/gen', 'deploy', 'docs/reference'], {
     cwd: root,
     encoding: 'utf8',
   });
