@@ -150,6 +150,11 @@ test('a volume that is attached or open is not deleted, and never shrinks', asyn
   expect(await codeOf(controller.deleteVolume({ volumeId, secrets }, options))).toBe('FAILED_PRECONDITION');
   await controller.controllerUnpublishVolume({ volumeId, nodeId: 'b', secrets }, options); // Not its holder.
   expect(await publish('b')).toBe('FAILED_PRECONDITION');
+  {
+    using _open = ceph.watch({ pool: 'rbd' }, volume?.volumeContext['imageName'] ?? '');
+    const unpublish = controller.controllerUnpublishVolume({ volumeId, nodeId: 'a', secrets }, options);
+    await expect(unpublish).rejects.toThrow('still open on node a');
+  }
   await controller.controllerUnpublishVolume({ volumeId, nodeId: 'a', secrets }, options);
   {
     using _watcher = ceph.watch({ pool: 'rbd' }, volume?.volumeContext['imageName'] ?? '');

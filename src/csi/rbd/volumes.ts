@@ -106,7 +106,18 @@ export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
     async detach(handle, node, secrets, signal) {
       const found = await locate(clusters, handle, secrets, { signal });
       const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, { signal }));
-      if (image) await unlockNode(found.ceph, found.place, { imageId: image.id, node }, { signal });
+      if (!found || !image) return;
+      const { ceph, place, journal } = found;
+      const holder = await attachedNode(ceph, place, image.id, { signal });
+      if (holder === undefined || (node !== undefined && holder !== node)) return;
+      // A forced detach comes while the node may still write: the lock stays until its clients let go.
+      const [watcher] = await ceph.rbd.watchers(place, journal.imageName, { signal });
+      if (watcher)
+        throw new RpcError(
+          Code.FAILED_PRECONDITION,
+          `image ${journal.imageName} is still open on node ${holder} (${watcher.address}): it has to be unstaged there, or the node fenced`,
+        );
+      await unlockNode(ceph, place, { imageId: image.id, node }, { signal });
     },
   };
 }
