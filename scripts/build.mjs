@@ -1,4 +1,6 @@
-// Bundles src/main.ts into dist/holdfast.mjs. koffi stays outside: it loads a native library by path.
+// Bundles src/main.ts into dist/holdfast.mjs and a chunk for each part that is imported when it is needed: a
+// process reads, parses and keeps in memory only its own role. koffi stays outside: it loads a native library
+// by path.
 import { build } from 'esbuild';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -9,15 +11,22 @@ const out = join(root, 'dist');
 const started = Date.now();
 
 await mkdir(out, { recursive: true });
+// Chunks of an earlier build have other names.
+await rm(join(out, 'chunks'), { recursive: true, force: true });
 await build({
-  entryPoints: [join(root, 'src/main.ts')],
-  outfile: join(out, 'holdfast.mjs'),
+  entryPoints: { holdfast: join(root, 'src/main.ts') },
+  outdir: out,
+  outExtension: { '.js': '.mjs' },
+  chunkNames: 'chunks/[name]-[hash]',
   bundle: true,
+  splitting: true,
   platform: 'node',
   format: 'esm',
   target: 'node20.20',
   external: ['koffi'],
   minifySyntax: true,
+  // Half the text, which V8 keeps as long as the process lives; names stay, for stack traces.
+  minifyWhitespace: true,
   sourcemap: 'linked',
   legalComments: 'none',
   loader: { '.yaml': 'text' },

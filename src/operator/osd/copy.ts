@@ -3,12 +3,12 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Copies Holdfast’s program (node, bundle, native library) from its image into a shared volume, so that a
+ * Copies Holdfast’s program (node, bundle with its chunks, native library) from its image into a shared volume, so that a
  * container of Ceph’s image can run it. `from` is the folder that holds them, /opt/holdfast in the image.
  */
 export async function runOsdCopy(options: { readonly from: string; readonly to: string }): Promise<void> {
   await mkdir(options.to, { recursive: true });
-  const parts = ['node', 'holdfast.mjs', 'node_modules'];
+  const parts = ['node', 'holdfast.mjs', 'chunks', 'node_modules'];
   await Promise.all(
     parts.map((part) =>
       // A clone of the blocks where the filesystem can, else a copy.
