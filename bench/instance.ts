@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process';
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { brokerThreads, type SpawnBroker } from '../src/ceph/broker/spawn-broker.ts';
+import { openCeph } from '../src/ceph/open-ceph.ts';
+import type { Ceph } from '../src/ceph/seam.ts';
+import { Secrets } from '../src/api/core.ts';
+import type { KubeClient } from '../src/kube/client.ts';
+import { loadKubeConfig } from '../src/kube/kubeconfig.ts';
+import { createKubeClient } from '../src/kube/undici-client.ts';
+import { systemClock } from '../src/lib/clock.ts';
+import { silentLogger } from '../src/lib/log.ts';
+import type { ProcessIdentity } from '../src/lib/process-identity.ts';
+import { runCommand } from '../src/lib/run-command.ts';
+import { readInstance, type OpenInstance } from '../src/standalone/instance.ts';
+import { layout, type Layout } from '../src/standalone/layout.ts';
+import { findCephTree } from '../test/support/ceph-tree.ts';
+import { listProcesses, withDescendants, type RunningProcess } from './processes.ts';
+
+export interface BenchInstance {
+  readonly dataDir: string;
+  readonly places: Layout;
+  readonly client: KubeClient;
+  readonly config: OpenInstance['config'];
+  /** Every process of the instance that is there now, Ceph's and containerd's among them. */
+  processes(): Promise<RunningProcess[]>;
+  /** Pid of the node's init. */
+  nodeInit(): Promise<number>;
+  /** Runs a verb of the bundle on this instance; answers what it printed. */
+  holdfast(verb: readonly string[], signal: AbortSignal): Promise<string>;
+}
+
+export interface InstanceOptions {
+  /** The bundle to measure. */
+  readonly bundle: string;
+  readonly dataDir: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+const verbLimitMs = 180_000;
+const node = 'node1';
+
+/** Brings an instance up for `body`, and takes it down with all its data whatever happens. */
+export async function withInstance(
+  { bundle, dataDir, env, signal }: InstanceOptions,
+  body: (instance: BenchInstance) => Promise<void>,
+): Promise<void> {
+  const places = layout(dataDir);
+  const holdfast = async (verb: readonly string[], own: AbortSignal) =>
+    (
+      await runCommand(process.execPath, [bundle, ...verb, '--data-dir', dataDir], {
+        signal: own,
+        env,
+        timeoutMs: verbLimitMs,
+      })
+    ).stdout;
+  // What a run that was killed left behind would be measured as fresh.
+  const purge = () => holdfast(['down', '--purge'], AbortSignal.timeout(verbLimitMs));
+  if (await exists(dataDir)) await purge();
+  try {
+    await holdfast(['up'], signal);
+    const instance = await readInstance(dataDir);
+    if (!instance) throw new Error(`holdfast up left no instance in ${dataDir}`);
+    const client = createKubeClient(await loadKubeConfig(places.kubeconfig), { fieldManager: 'bench' });
+    const pidIn = async (path: string) => {
+      const record = JSON.parse(await readFile(path, 'utf8')) as { identity?: ProcessIdentity; pid?: number };
+      return record.identity?.pid ?? record.pid ?? -1;
+    };
+    const nodeInit = () => pidIn(join(places.records, `${node}-init.json`));
+    try {
+      await body({
+        dataDir,
+        places,
+        client,
+        config: instance.config,
+        holdfast,
+        nodeInit,
+        async processes() {
+          const all = await listProcesses();
+          const roots = all.filter(({ args }) => args.some((arg) => arg.startsWith(`${dataDir}/`)));
+          return withDescendants(all, new Set([...roots.map(({ pid }) => pid), await nodeInit()]));
+        },
+      });
+    } finally {
+      await client.close();
+    }
+  } finally {
+    await purge();
+  }
+}
+
+/** A connection of ours to the cluster in the instance, as the CSI provisioner's user. */
+export async function openInstanceCeph(instance: BenchInstance, signal: AbortSignal): Promise<Ceph> {
+  const [config, user] = await Promise.all([
+    secret(instance, 'rook-ceph-config', signal),
+    secret(instance, 'rook-csi-rbd-provisioner', signal),
+  ]);
+  return openCeph(
+    {
+      monHost: config.get('mon_host') ?? '',
+      user: `client.${user.get('userID')}`,
+      key: user.get('userKey') ?? '',
+    },
+    { spawnBroker: await brokerInNode(instance), clock: systemClock, log: silentLogger },
+  );
+}
+
+/** The decoded fields of a Secret in rook-ceph. */
+export async function secret(
+  { client }: BenchInstance,
+  name: string,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, string>> {
+  const found = await client.get(Secrets, { namespace: 'rook-ceph', name }, { signal });
+  if (!found) throw new Error(`Secret rook-ceph/${name} is not there`);
+  return new Map(
+    Object.entries(found.data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]),
+  );
+}
+
+/** The mons' addresses are ClusterIPs, which only the node's own network knows. */
+async function brokerInNode(instance: BenchInstance): Promise<SpawnBroker> {
+  const tree = await findCephTree();
+  const init = await instance.nodeInit();
+  const bundle = (await instance.processes())
+    .flatMap(({ args }) => args)
+    .find((arg) => arg.startsWith(instance.places.releases) && arg.endsWith('/holdfast.mjs'));
+  if (!bundle) throw new Error('no process of the instance runs its bundle');
+  return () =>
+    spawn('nsenter', [`--net=/proc/${init}/ns/net`, '--', process.execPath, bundle, 'broker'], {
+      stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        LC_ALL: 'C',
+        UV_THREADPOOL_SIZE: String(brokerThreads),
+        MALLOC_ARENA_MAX: '2',
+        LD_LIBRARY_PATH: tree.libraryPath.join(':'),
+      },
+    });
+}
+
+/** Looks until `test` is content; DeadlineError-like failure with `what` after `timeoutMs`. */
+export async function until(
+  what: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+  test: () => Promise<boolean>,
+  everyMs = 50,
+): Promise<void> {
+  const giveUpMs = Date.now() + timeoutMs;
+  while (!(await test())) {
+    signal.throwIfAborted();
+    if (Date.now() > giveUpMs) throw new Error(`${what} took longer than ${timeoutMs / 1000} s`);
+    await sleep(everyMs, undefined, { signal });
+  }
+}
+
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
