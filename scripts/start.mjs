@@ -13,6 +13,7 @@ import {
 } from './prepare.mjs';
 
 const terminal = process.stdout.isTTY === true;
+const plainEveryMs = 2000; // A log that nobody watches needs no line for every package.
 const stop = new AbortController();
 /** @type {{ title: string, ms: number }[]} */
 const phases = [];
@@ -27,11 +28,15 @@ async function phase(title, body) {
   const seconds = () => `${((Date.now() - startedMs) / 1000).toFixed(1)} s`;
   const width = process.stdout.columns ?? 100;
   let last = '';
+  let printedMs = 0;
   const show = (/** @type {string} */ text) => {
     last = text;
     const line = `${title}  ${seconds()}  ${text}`;
     if (terminal) process.stdout.write(`\r\x1b[2K… ${line.slice(0, width - 3)}`);
-    else process.stdout.write(`     ${line}\n`);
+    else if (Date.now() - printedMs >= plainEveryMs) {
+      printedMs = Date.now();
+      process.stdout.write(`     ${line}\n`);
+    }
   };
   if (terminal) show('');
   try {
@@ -78,7 +83,9 @@ try {
     return `${Object.keys(tree.packages).length} packages in ${tree.path}`;
   });
   const words = process.argv.slice(2);
+  const upMs = Date.now();
   await holdfast(['up', ...words]);
+  phases.push({ title: 'Up', ms: Date.now() - upMs });
   const dataDir = words.includes('--data-dir')
     ? ['--data-dir', words[words.indexOf('--data-dir') + 1] ?? '']
     : [];

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import type { CliContext } from './cli/context.ts';
+import { defaultDataDir, type CliContext } from './cli/context.ts';
 import type { KubeClient } from './kube/client.ts';
 import { systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/log.ts';
@@ -109,7 +109,7 @@ const program = new Command('holdfast')
 const dataDirOption = [
   '--data-dir <dir>',
   'where the instance lives',
-  env['HOLDFAST_DATA_DIR'] ?? '/var/lib/holdfast',
+  env['HOLDFAST_DATA_DIR'] ?? defaultDataDir,
 ] as const;
 
 function contextOf(options: { readonly dataDir: string }): CliContext {

@@ -1,6 +1,9 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Screen } from './progress.ts';
 
+/** Where an instance lives unless it is said otherwise. */
+export const defaultDataDir = '/var/lib/holdfast';
+
 /** What every verb gets: nothing else of the process is read below main.ts. */
 export interface CliContext {
   readonly dataDir: string;

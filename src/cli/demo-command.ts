@@ -3,7 +3,7 @@ import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { createKubeClient } from '../kube/undici-client.ts';
 import { readInstance } from '../standalone/instance.ts';
 import { layout } from '../standalone/layout.ts';
-import { CliError, type CliContext } from './context.ts';
+import { CliError, defaultDataDir, type CliContext } from './context.ts';
 import { runDemo } from './demo.ts';
 import { createProgress, formatSeconds } from './progress.ts';
 
@@ -24,10 +24,11 @@ export async function demo(context: CliContext, options: { readonly before?: str
   const width = Math.max(...phases.map(({ title }) => title.length));
   const lines = phases.map(({ title, ms }) => `  ${title.padEnd(width)}  ${formatSeconds(ms).padStart(8)}`);
   screen.write(`\n${lines.join('\n')}\n  ${'in all'.padEnd(width)}  ${formatSeconds(total).padStart(8)}\n`);
+  const where = dataDir === defaultDataDir ? '' : `HOLDFAST_DATA_DIR=${dataDir} `;
   screen.write(`\nEverything is left running. Kubeconfig: ${kubeconfig}\n\nTry next:\n`);
-  screen.write('  bin/holdfast kubectl get cephclusters,cephblockpools,pvc,pv,pods -A\n');
-  screen.write('  bin/holdfast kubectl exec -it holdfast-demo-reader -- sh\n');
-  screen.write('  bin/holdfast status, and bin/holdfast down when you are done\n');
+  screen.write(`  ${where}bin/holdfast kubectl get cephclusters,cephblockpools,pvc,pv,pods -A\n`);
+  screen.write(`  ${where}bin/holdfast kubectl exec -it holdfast-demo-reader -- sh\n`);
+  screen.write(`  ${where}bin/holdfast status, and ${where}bin/holdfast down when you are done\n`);
 }
 
 function parsePhases(text: string | undefined): { title: string; ms: number }[] {
