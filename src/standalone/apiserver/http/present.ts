@@ -1,5 +1,5 @@
 import type { ApiObject, Json, JsonObject, KindInfo } from '../kind.ts';
-import { toTable } from '../interim/printer/table.ts';
+import { toTable } from '../printer/table.ts';
 import { apiVersionOf } from '../registry/kind-table.ts';
 import type { ListPage } from '../registry/list.ts';
 import type { Accepted } from './negotiate.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { JsonObject, KindInfo } from '../kind.ts';
-import { toTable } from '../interim/printer/table.ts';
+import { toTable } from '../printer/table.ts';
 import { apiVersionOf } from '../registry/kind-table.ts';
 import type { WatchFrame } from '../registry/watch.ts';
 import type { Accepted } from './negotiate.ts';

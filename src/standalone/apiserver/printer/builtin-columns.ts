@@ -1,39 +1,34 @@
+import type { KubeObject } from '../../../api/resource.ts';
 import type { PrinterColumn } from '../kind.ts';
+import { ageOf } from './age.ts';
+import { bindingPrinters } from './binding-cells.ts';
+import { nameOf, printer, type BuiltinPrinter } from './builtin-printer.ts';
+import { clusterPrinters } from './cluster-cells.ts';
+import { eventPrinters } from './event-cells.ts';
+import { networkPrinters } from './network-cells.ts';
+import { podPrinters } from './pod-cells.ts';
+import { storagePrinters } from './storage-cells.ts';
+import { workloadPrinters } from './workload-cells.ts';
 
-// The columns of built-in kinds, as kubectl prints them; a star marks those of `-o wide` only.
-const tables: Readonly<Record<string, string>> = {
-  Pod: 'Name,Ready,Status,Restarts,Age,IP*,Node*,Nominated Node*,Readiness Gates*',
-  PersistentVolume:
-    'Name,Capacity,Access Modes,Reclaim Policy,Status,Claim,StorageClass,VolumeAttributesClass,Reason,Age,VolumeMode*',
-  PersistentVolumeClaim:
-    'Name,Status,Volume,Capacity,Access Modes,StorageClass,VolumeAttributesClass,Age,VolumeMode*',
-  StorageClass: 'Name,Provisioner,ReclaimPolicy,VolumeBindingMode,AllowVolumeExpansion,Age',
-  Node: 'Name,Status,Roles,Age,Version,Internal-IP*,External-IP*,OS-Image*,Kernel-Version*,Container-Runtime*',
-  Namespace: 'Name,Status,Age',
-  Deployment: 'Name,Ready,Up-to-date,Available,Age',
-  ReplicaSet: 'Name,Desired,Current,Ready,Age',
-  StatefulSet: 'Name,Ready,Age',
-  DaemonSet: 'Name,Desired,Current,Ready,Up-to-date,Available,Node Selector,Age',
-  Job: 'Name,Status,Completions,Duration,Age',
-  Service: 'Name,Type,Cluster-IP,External-IP,Port(s),Age,Selector*',
-  Secret: 'Name,Type,Data,Age',
-  ConfigMap: 'Name,Data,Age',
-  Event: 'Last Seen,Type,Reason,Object,Message',
-  VolumeAttachment: 'Name,Attacher,PV,Node,Attached,Age',
-  Lease: 'Name,Holder,Age',
-  CustomResourceDefinition: 'Name,Created At',
+const printers: Readonly<Record<string, BuiltinPrinter>> = {
+  ...podPrinters,
+  ...workloadPrinters,
+  ...clusterPrinters,
+  ...networkPrinters,
+  ...storagePrinters,
+  ...bindingPrinters,
+  ...eventPrinters,
 };
 
-/** The column definitions of a built-in kind: Name and Age where it has none of its own. */
-export function columnsOf(_group: string, kind: string): readonly PrinterColumn[] {
-  return (tables[kind] ?? 'Name,Age').split(',').map((text) => {
-    const name = text.replace('*', '');
-    return {
-      name,
-      type: 'string',
-      format: name === 'Name' ? 'name' : '',
-      description: '',
-      priority: text.endsWith('*') ? 1 : 0,
-    };
-  });
-}
+const nameAndAge = printer<KubeObject>('Name,Age', (object, nowMs) => [
+  nameOf(object),
+  ageOf(object.metadata?.creationTimestamp, nowMs),
+]);
+
+/** How a built-in kind is shown: by Name and Age where it has no columns of its own. */
+export const builtinPrinter = (kind: string): BuiltinPrinter =>
+  Object.hasOwn(printers, kind) ? (printers[kind] as BuiltinPrinter) : nameAndAge;
+
+/** The column definitions of a built-in kind. */
+export const columnsOf = (_group: string, kind: string): readonly PrinterColumn[] =>
+  builtinPrinter(kind).columns;
