@@ -64,31 +64,36 @@ export async function withInstance(
     const instance = await readInstance(dataDir);
     if (!instance) throw new Error(`holdfast up left no instance in ${dataDir}`);
     const client = createKubeClient(await loadKubeConfig(places.kubeconfig), { fieldManager: 'bench' });
-    const pidIn = async (path: string) => {
-      const record = JSON.parse(await readFile(path, 'utf8')) as { identity?: ProcessIdentity; pid?: number };
-      return record.identity?.pid ?? record.pid ?? -1;
-    };
-    const nodeInit = () => pidIn(join(places.records, `${node}-init.json`));
     try {
-      await body({
-        dataDir,
-        places,
-        client,
-        config: instance.config,
-        holdfast,
-        nodeInit,
-        async processes() {
-          const all = await listProcesses();
-          const roots = all.filter(({ args }) => args.some((arg) => arg.startsWith(`${dataDir}/`)));
-          return withDescendants(all, new Set([...roots.map(({ pid }) => pid), await nodeInit()]));
-        },
-      });
+      await body(describe({ dataDir, places, client, config: instance.config, holdfast }));
     } finally {
       await client.close();
     }
-  } finally {
-    await purge();
+  } catch (error) {
+    // Why it failed is what people want to know, also where the purge then fails.
+    await purge().catch((cause: unknown) => process.stderr.write(`${String(cause)}\n`));
+    throw error;
   }
+  await purge();
+}
+
+function describe(
+  known: Pick<BenchInstance, 'dataDir' | 'places' | 'client' | 'config' | 'holdfast'>,
+): BenchInstance {
+  const { dataDir, places } = known;
+  const nodeInit = async () => {
+    const text = await readFile(join(places.records, `${node}-init.json`), 'utf8');
+    return (JSON.parse(text) as { identity: ProcessIdentity }).identity.pid;
+  };
+  return {
+    ...known,
+    nodeInit,
+    async processes() {
+      const all = await listProcesses();
+      const roots = all.filter(({ args }) => args.some((arg) => arg.startsWith(`${dataDir}/`)));
+      return withDescendants(all, new Set([...roots.map(({ pid }) => pid), await nodeInit()]));
+    },
+  };
 }
 
 /** A connection of ours to the cluster in the instance, as the CSI provisioner's user. */
