@@ -12,6 +12,7 @@ import { withDeadline } from '../lib/deadline.ts';
 import { takeLockFile } from '../lib/lock-file.ts';
 import { checkDataDir, type OpenInstance } from './instance.ts';
 import { layout, type Layout } from './layout.ts';
+import { probeMachine, refusal } from './machine/probe.ts';
 import { planOf } from './plan.ts';
 import { prepareInstance, type PreparedInstance, type PrepareOptions } from './prepare-instance.ts';
 import { releaseFiles } from './supervisor/server-unit.ts';
@@ -35,6 +36,11 @@ export interface BroughtUp {
   readonly kubeconfig: string;
 }
 
+/** This machine lacks something that standalone stands on; the message says what. */
+export class MachineError extends Error {
+  readonly code = 'MACHINE';
+}
+
 const stepTimeoutMs = 60_000;
 
 /**
@@ -44,6 +50,13 @@ const stepTimeoutMs = 60_000;
 export async function bringUp(options: BringUpOptions): Promise<BroughtUp> {
   const { dataDir, clock, signal, step } = options;
   await checkDataDir(dataDir);
+  await step('Machine', async (detail) => {
+    const machine = await probeMachine({ uid: process.getuid?.() });
+    const why = refusal(machine);
+    if (why !== undefined) throw new MachineError(why);
+    const weaker = machine.findings.filter((finding) => finding.verdict === 'weaker');
+    if (weaker.length > 0) detail(weaker.map((finding) => finding.reason).join('; '));
+  });
   const places = layout(dataDir);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await using _held = await step('Instance', (detail) =>

@@ -111,6 +111,8 @@ export async function issueCertificate(
 
 /** Every file of an instance's key material, in one folder of mode 0700. */
 export interface InstancePki extends PkiFiles {
+  /** etcd's own authority: no client of the API is one of etcd's. */
+  readonly etcdCaCert: string;
   readonly etcdServerCert: string;
   readonly etcdServerKey: string;
   readonly etcdClientCert: string;
@@ -176,12 +178,18 @@ const exists = (path: string) =>
 export async function ensurePki({ directory, apiHosts, nowMs }: PkiRequest): Promise<InstancePki> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const path = (name: string) => join(directory, name);
-  const authority = await ensureAuthority(path('ca.crt'), path('ca.key'), nowMs);
-  const leaf = async (name: string, request: LeafRequest) => {
+  const authority = await ensureAuthority('holdfast-ca', path('ca.crt'), path('ca.key'), nowMs);
+  const etcdAuthority = await ensureAuthority(
+    'holdfast-etcd-ca',
+    path('etcd-ca.crt'),
+    path('etcd-ca.key'),
+    nowMs,
+  );
+  const leaf = async (name: string, request: LeafRequest, signer = authority) => {
     const cert = path(`${name}.crt`);
     const key = path(`${name}.key`);
     if (!(await exists(cert)) || !(await exists(key))) {
-      const issued = await issueCertificate(authority, request, nowMs);
+      const issued = await issueCertificate(signer, request, nowMs);
       await writeFileAtomic(key, issued.privateKeyPem);
       await writeFileAtomic(cert, issued.certificatePem, 0o644); // Last: where it stands, the key stands too.
     }
@@ -192,11 +200,16 @@ export async function ensurePki({ directory, apiHosts, nowMs }: PkiRequest): Pro
     leaf('apiserver-kubelet-client', { commonName: 'kube-apiserver-kubelet-client', usage: 'client' }),
     leaf('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'], usage: 'client' }),
     leaf('controllers', { commonName: 'system:kube-controller-manager', usage: 'client' }),
-    leaf('etcd-server', { commonName: 'etcd', hosts: ['127.0.0.1', 'localhost'], usage: 'both' }),
-    leaf('etcd-client', { commonName: 'kube-apiserver-etcd-client', usage: 'client' }),
+    leaf(
+      'etcd-server',
+      { commonName: 'etcd', hosts: ['127.0.0.1', 'localhost'], usage: 'both' },
+      etcdAuthority,
+    ),
+    leaf('etcd-client', { commonName: 'kube-apiserver-etcd-client', usage: 'client' }, etcdAuthority),
   ]);
   const serviceAccount = await ensureServiceAccountKey(path('sa.key'), path('sa.pub'));
   return {
+    etcdCaCert: path('etcd-ca.crt'),
     caCert: path('ca.crt'),
     caKey: path('ca.key'),
     serverCert: server.cert,
@@ -216,11 +229,16 @@ export async function ensurePki({ directory, apiHosts, nowMs }: PkiRequest): Pro
   };
 }
 
-async function ensureAuthority(cert: string, key: string, nowMs: number): Promise<Authority> {
+async function ensureAuthority(
+  commonName: string,
+  cert: string,
+  key: string,
+  nowMs: number,
+): Promise<Authority> {
   if ((await exists(cert)) && (await exists(key))) {
     return { certificatePem: await readFile(cert, 'utf8'), privateKeyPem: await readFile(key, 'utf8') };
   }
-  const authority = await createAuthority('holdfast-ca', nowMs);
+  const authority = await createAuthority(commonName, nowMs);
   await writeFileAtomic(key, authority.privateKeyPem);
   await writeFileAtomic(cert, authority.certificatePem, 0o644);
   return authority;

@@ -139,7 +139,7 @@ async function writeServerFiles(
     dataDir,
     etcd: {
       endpoint: `127.0.0.1:${config.etcdPort}`,
-      caFile: pki.caCert,
+      caFile: pki.etcdCaCert,
       certFile: pki.etcdClientCert,
       keyFile: pki.etcdClientKey,
     },

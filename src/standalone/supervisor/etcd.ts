@@ -26,7 +26,7 @@ export function etcdUnit(options: EtcdOptions): Unit {
   const tls = (prefix: string, cert: string, key: string) => [
     `--${prefix}cert-file=${cert}`,
     `--${prefix}key-file=${key}`,
-    `--${prefix}trusted-ca-file=${pki.caCert}`,
+    `--${prefix}trusted-ca-file=${pki.etcdCaCert}`,
     `--${prefix}client-cert-auth`,
   ];
   return {
