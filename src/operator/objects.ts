@@ -19,6 +19,7 @@ export interface OwnedObjects {
     resource: Resource<T>,
     namespace: string | undefined,
     signal: AbortSignal,
+    labelSelector?: string,
   ): Promise<readonly Stored<T>[]>;
   /**
    * Makes the object be as wanted, by server-side apply: fields that others set stay. Nothing is sent
@@ -36,8 +37,12 @@ export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects
     resource: Resource<T>,
     namespace: string | undefined,
     signal: AbortSignal,
+    labelSelector?: string,
   ) => {
-    const cache = caches.cache(resource, namespace === undefined ? {} : { namespace });
+    const cache = caches.cache(resource, {
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(labelSelector === undefined ? {} : { labelSelector }),
+    });
     await cache.synced(signal);
     return cache;
   };
@@ -45,8 +50,8 @@ export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects
     async get(resource, ref, signal) {
       return (await cacheOf(resource, ref.namespace, signal)).get(ref);
     },
-    async list(resource, namespace, signal) {
-      return (await cacheOf(resource, namespace, signal)).list(namespace);
+    async list(resource, namespace, signal, labelSelector) {
+      return (await cacheOf(resource, namespace, signal, labelSelector)).list(namespace);
     },
     async ensure(resource, wanted, signal) {
       const hash = contentHash(wanted);

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { CephBlockPools } from '../api/ceph/ceph-block-pool.ts';
-import { CephClusters } from '../api/ceph/ceph-cluster.ts';
-import { ConfigMaps, CSIDrivers, DaemonSets, Deployments, Secrets, Services } from '../api/core.ts';
+import { CephClusters, type CephCluster } from '../api/ceph/ceph-cluster.ts';
+import { ConfigMaps, CSIDrivers, DaemonSets, Deployments, Pods, Secrets, Services } from '../api/core.ts';
 import { isInvalid } from '../kube/errors.ts';
+import { patchStatus } from '../kube/patch.ts';
 import {
   blankDisk,
   namespace,
@@ -210,31 +211,45 @@ describe('what is wrong is said', () => {
 
   test('nothing is touched while a live Rook operator owns the resources', async () => {
     bench = await startOperatorBench();
-    const labels = { app: 'rook-ceph-operator' };
-    await bench.client.create(
-      Deployments,
+    const image = 'docker.io/rook/ceph:v1.20.0';
+    const rook = await bench.client.create(
+      Pods,
       {
-        apiVersion: 'apps/v1',
-        kind: 'Deployment',
-        metadata: { name: 'rook-ceph-operator', namespace },
-        spec: {
-          selector: { matchLabels: labels },
-          template: {
-            metadata: { labels },
-            spec: { containers: [{ name: 'o', image: 'docker.io/rook/ceph:v1.20.0' }] },
-          },
-        },
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'rook', namespace, labels: { app: 'rook-ceph-operator' } },
+        spec: { nodeName: 'node-a', containers: [{ name: 'o', image }] },
       },
       { signal },
     );
-    while (!bench.created.includes('rook-ceph-operator'))
-      await new Promise((resolve) => setTimeout(resolve, 5));
+    const running = {
+      name: 'o',
+      image,
+      imageID: image,
+      ready: true,
+      restartCount: 0,
+      state: { running: {} },
+    };
+    const status = { phase: 'Running', containerStatuses: [running] };
+    await patchStatus(bench.client, Pods, rook, status, { signal });
+    const created = await bench.createCluster();
+    // As Rook has written it.
+    await patchStatus(bench.client, CephClusters, created, { phase: 'Ready' }, { signal });
     bench.start();
-    await bench.createCluster();
-    const cluster = await bench.cluster((one) => one.status?.phase === 'Failure');
-    expect(cluster.status?.message).toContain('live Rook operator');
-    expect(bench.created).toEqual(['rook-ceph-operator']);
+    const standsBack = (one: CephCluster) =>
+      one.status?.conditions?.some(
+        ({ type, status: is }) => type === 'RookOperatorActive' && is === 'True',
+      ) ?? false;
+    const cluster = await bench.cluster(standsBack);
+    expect(cluster.status?.conditions).toHaveLength(1);
+    expect(cluster.status?.conditions?.[0]?.message).toContain('live Rook operator (pod rook-ceph/rook)');
+    expect(cluster.status?.phase).toBe('Ready');
+    expect(bench.created).toEqual([]);
     expect(await bench.get(Secrets, 'rook-ceph-mon')).toBeUndefined();
+
+    await bench.client.delete(Pods, { namespace, name: 'rook' }, { signal, gracePeriodSeconds: 0 });
+    const taken = await bench.cluster((one) => isReady(one) && !standsBack(one));
+    expect(taken.status?.conditions?.length).toBeGreaterThan(1);
   });
 });
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { CephBlockPools } from '../api/ceph/ceph-block-pool.ts';
 import { CephClusters } from '../api/ceph/ceph-cluster.ts';
-import { ConfigMaps, Deployments, Jobs, Nodes } from '../api/core.ts';
+import { ConfigMaps, Deployments, Jobs, Nodes, Pods } from '../api/core.ts';
 import type { ObjectRef } from '../api/resource.ts';
 import type { CephOpener } from '../ceph/seam.ts';
 import type { LeaderElectionOptions } from '../control/leader-election.ts';
@@ -14,6 +14,7 @@ import type { Registry } from '../lib/metrics.ts';
 import { blockPoolReconciler } from './block-pool/reconciler.ts';
 import { cephLinks } from './ceph-cluster/link.ts';
 import { clusterReconciler } from './ceph-cluster/reconciler.ts';
+import { operatorPods } from './ceph-cluster/rook-operator.ts';
 import { ensureCsi } from './csi/ensure.ts';
 import { ownedObjects } from './objects.ts';
 import type { OperatorImages } from './settings.ts';
@@ -76,6 +77,8 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
       triggeredByOwned(Jobs, 'CephCluster', { namespace }),
       triggeredByOwned(ConfigMaps, 'CephCluster', { namespace }),
       triggeredBy(Nodes, () => all(clusters)),
+      // A Rook operator that goes hands over at once.
+      triggeredBy(Pods, () => all(clusters), { namespace, labelSelector: operatorPods }),
       // A deleted cluster waits for its pools to go.
       triggeredBy(CephBlockPools, (pool) => (pool.metadata.deletionTimestamp ? all(clusters) : []), {
         namespace,

@@ -26,6 +26,7 @@ import { validatePool } from './validate.ts';
 const recheckMs = 60_000; // Ceph sends no event when someone changes a pool by hand, so we look again.
 const soonMs = 200;
 const waitMs = 2_000;
+const othersMs = 30_000;
 
 /** Brings one CephBlockPool to its spec: the pool, its rule, its settings, and a write that goes through. */
 export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPool> {
@@ -46,6 +47,8 @@ export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPo
       return outcome;
     },
     async finalize(pool, context) {
+      const namespaces = [pool.metadata.namespace ?? '', deps.operatorNamespace];
+      if (await liveRookOperator(deps.objects, namespaces, context.signal)) return requeueAfter(othersMs);
       const outcome = await finalizePool(deps, pool, context);
       if (outcome.kind === 'done') initialised.delete(pool.metadata.uid);
       return outcome;
@@ -76,8 +79,8 @@ async function look(
     return waiting(
       base,
       'RookOperatorActive',
-      'a live Rook operator owns this pool; scale it to 0 to hand it over',
-      30_000,
+      `a live Rook operator (pod ${rook}) owns this pool; scale its Deployment to 0 to hand it over`,
+      othersMs,
     );
   const ceph = deps.links.get(namespace);
   if (!ceph)

@@ -1,6 +1,7 @@
 import type { CephBlockPool, CephBlockPoolStatus } from '../../api/ceph/ceph-block-pool.ts';
 import type { Reason } from '../../api/reasons.ts';
 import { setCondition, type Condition, type ConditionUpdate } from '../../control/conditions.ts';
+import { noLongerStandingBack, standingBack } from '../ceph-cluster/rook-operator.ts';
 import type { Problem } from '../ceph-cluster/work.ts';
 import { nameFields } from '../not-honoured.ts';
 
@@ -21,8 +22,13 @@ type Conditions = NonNullable<CephBlockPoolStatus['conditions']>;
 export function poolStatus(pool: CephBlockPool, found: PoolFindings, nowMs: number): CephBlockPoolStatus {
   const before = pool.status ?? {};
   const generation = pool.metadata?.generation;
+  if (found.wait?.reason === 'RookOperatorActive') {
+    const conditions = standingBack(before.conditions as Condition[] | undefined, found.wait.message, nowMs);
+    return { ...before, conditions: conditions as Conditions };
+  }
   const { phase, reason, message } = summary(found);
   const updates: ConditionUpdate[] = [
+    ...noLongerStandingBack(before.conditions),
     { type: 'Ready', status: phase === 'Ready', reason, message },
     { type: 'Progressing', status: phase === 'Progressing', reason, message },
   ];

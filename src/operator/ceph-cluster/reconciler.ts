@@ -69,7 +69,11 @@ export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
       return turn.outcome;
     },
     async finalize(cluster, context) {
-      const outcome = await finalizeCluster(workOf(deps, cluster, context));
+      const work = workOf(deps, cluster, context);
+      // Its daemons are Rook’s to stop, and the finalizer, which bears the same name, Rook’s to lift.
+      if (await liveRookOperator(deps.objects, [work.namespace, work.operatorNamespace], work.signal))
+        return requeueAfter(othersMs);
+      const outcome = await finalizeCluster(work);
       if (outcome.kind === 'done') {
         applied.delete(cluster.metadata.uid);
         proofs.delete(cluster.metadata.uid);
@@ -132,7 +136,7 @@ async function runSteps(
 
   const rook = await liveRookOperator(deps.objects, [work.namespace, work.operatorNamespace], work.signal);
   if (rook) {
-    const message = `a live Rook operator (Deployment ${rook.metadata.namespace}/${rook.metadata.name}) owns these resources; scale it to 0 to hand them over`;
+    const message = `a live Rook operator (pod ${rook}) owns these resources; scale its Deployment to 0 to hand them over`;
     return {
       found: { ...base, blockedBy: { reason: 'RookOperatorActive', message } },
       outcome: requeueAfter(othersMs),

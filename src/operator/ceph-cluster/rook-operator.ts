@@ -1,24 +1,46 @@
-import type { Deployment } from 'kubernetes-types/apps/v1.js';
-import { Deployments } from '../../api/core.ts';
-import type { Stored } from '../../api/resource.ts';
+import { Pods } from '../../api/core.ts';
+import { setCondition, type Condition, type ConditionUpdate } from '../../control/conditions.ts';
 import type { OwnedObjects } from '../objects.ts';
 
 const rookImage = /(^|\/)rook\/ceph(:|@|$)/;
+export const operatorPods = 'app=rook-ceph-operator';
 
 /**
- * The Deployment of a live Rook operator, or undefined. While one runs, two operators would fight over
- * the same names, so ours touches nothing. Ours may bear the very same Deployment name: the image tells.
+ * `namespace/name` of a pod in which Rook's operator runs, or undefined. While one runs, two operators
+ * would fight over the same names, so ours touches nothing. Pods are looked at, not the Deployment: ours
+ * bears the same name, and while a rollout replaces Rook by it, only Rook's pod still tells.
  */
 export async function liveRookOperator(
   objects: OwnedObjects,
   namespaces: readonly string[],
   signal: AbortSignal,
-): Promise<Stored<Deployment> | undefined> {
+): Promise<string | undefined> {
   for (const namespace of new Set(namespaces)) {
-    const found = await objects.get(Deployments, { namespace, name: 'rook-ceph-operator' }, signal);
-    const images = found?.spec?.template.spec?.containers.map((container) => container.image ?? '') ?? [];
-    if (found && images.some((image) => rookImage.test(image)) && (found.status?.readyReplicas ?? 0) > 0)
-      return found;
+    const pods = await objects.list(Pods, namespace, signal, operatorPods);
+    const live = pods.find(
+      ({ spec, status }) =>
+        spec?.containers.some(({ image }) => rookImage.test(image ?? '')) &&
+        status?.containerStatuses?.some(({ state, ready }) => ready || state?.running !== undefined),
+    );
+    if (live) return `${namespace}/${live.metadata.name}`;
   }
   return undefined;
 }
+
+const type = 'RookOperatorActive';
+
+/** While Rook runs, phase and health are Rook’s to say: all that we add is why we stand back. */
+export const standingBack = (
+  conditions: readonly Condition[] | undefined,
+  message: string,
+  nowMs: number,
+): Condition[] =>
+  setCondition(conditions, { type, status: true, reason: 'RookOperatorActive', message }, nowMs);
+
+/** Takes that back once Rook is gone. */
+export const noLongerStandingBack = (
+  conditions: readonly { type?: string | undefined }[] | undefined,
+): ConditionUpdate[] =>
+  conditions?.some((one) => one.type === type)
+    ? [{ type, status: false, reason: 'ReconcileStarted', message: 'No Rook operator runs here any more' }]
+    : [];

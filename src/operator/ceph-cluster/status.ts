@@ -4,6 +4,7 @@ import type { Reason } from '../../api/reasons.ts';
 import { setCondition, type Condition, type ConditionUpdate } from '../../control/conditions.ts';
 import { nameFields } from '../not-honoured.ts';
 import type { HealthLook } from './health.ts';
+import { noLongerStandingBack, standingBack } from './rook-operator.ts';
 import { isoTime } from './time.ts';
 import type { Problem, Wait } from './work.ts';
 
@@ -32,6 +33,11 @@ export function clusterStatus(
 ): CephClusterStatus {
   const before = cluster.status ?? {};
   const generation = cluster.metadata?.generation;
+  if (findings.blockedBy?.reason === 'RookOperatorActive') {
+    const { message } = findings.blockedBy;
+    const conditions = standingBack(before.conditions as Condition[] | undefined, message, nowMs);
+    return { ...before, conditions: conditions as NonNullable<CephClusterStatus['conditions']> };
+  }
   const { phase, state, message } = summary(findings, before);
   let conditions = before.conditions as Condition[] | undefined;
   for (const update of conditionsOf(findings, phase, message, before))
@@ -88,6 +94,7 @@ function conditionsOf(
   const wasConnected = before.conditions?.some((one) => one.type === 'Connected') ?? false;
   const fields = findings.notHonoured;
   return [
+    ...noLongerStandingBack(before.conditions),
     { type: 'Ready', status: ready, reason: ready ? 'ClusterCreated' : failed ? stopped : waiting, message },
     {
       type: 'Progressing',
