@@ -31,7 +31,10 @@ async function cuttableWire(target: string) {
   const open = new Set<Socket>();
   let down = false;
   const server = createServer((near) => {
-    if (down) return near.destroy();
+    if (down) {
+      near.destroy();
+      return;
+    }
     const far = createConnection({ port: Number(port), host: '127.0.0.1' });
     for (const socket of [near, far]) {
       open.add(socket);

@@ -60,7 +60,7 @@ test('foreground: the owner stays until everything below it is gone', async () =
   );
   const leaf = await running.until(Secrets, (list) => {
     const one = there('leaf')(list);
-    return one?.metadata.deletionTimestamp && one;
+    return one?.metadata.deletionTimestamp ? one : undefined;
   });
   const waiting = await running.all(ConfigMaps);
   expect(there('root')(waiting)?.metadata.finalizers).toEqual(['foregroundDeletion']);
