@@ -117,8 +117,20 @@ function say(step: Step, found: Stored<StorageObject> | undefined): void {
   step.detail([phase, ceph?.health, message].filter((part) => part).join(', ') || 'waiting for the operator');
 }
 
-function failWhereFailed(pod: Stored<KubeObject & { status?: { phase?: string } }> | undefined): void {
-  if (pod?.status?.phase === 'Failed') throw new Error(`pod ${pod.metadata.name} failed; see its logs`);
+interface PodLike extends KubeObject {
+  status?: {
+    phase?: string;
+    containerStatuses?: readonly { lastState?: { terminated?: { exitCode: number } } }[];
+  };
+}
+
+/** Neither pod has a reason to end with an error: the reader, which is restarted, would only fail again. */
+function failWhereFailed(pod: Stored<PodLike> | undefined): void {
+  const ended = pod?.status?.containerStatuses?.some(
+    (one) => (one.lastState?.terminated?.exitCode ?? 0) !== 0,
+  );
+  if (pod && (ended || pod.status?.phase === 'Failed'))
+    throw new Error(`pod ${pod.metadata.name} failed; see its logs`);
 }
 
 async function removePod(client: KubeClient, ref: ObjectRef, signal: AbortSignal): Promise<void> {

@@ -11,12 +11,13 @@ export interface UpOptions {
   readonly diskSize?: string;
 }
 
+const maxDisks = 32;
 const smallestDisk = 1024n ** 3n; // Ceph's bluestore needs most of it for itself.
 
 /** `holdfast up` */
 export async function up(context: CliContext, options: UpOptions): Promise<void> {
   requireRoot();
-  const disks = options.disks === undefined ? undefined : Number(options.disks);
+  const disks = options.disks === undefined ? undefined : diskCount(options.disks);
   const diskSizeBytes = options.diskSize === undefined ? undefined : diskBytes(options.diskSize);
   const tree = await readTree(context.cacheDir);
   const progress = createProgress(context.screen, context.clock);
@@ -33,6 +34,13 @@ export async function up(context: CliContext, options: UpOptions): Promise<void>
 export function requireRoot(): void {
   if (process.getuid?.() !== 0)
     throw new CliError('standalone Holdfast needs root: run it as root, or with sudo');
+}
+
+function diskCount(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count > maxDisks)
+    throw new CliError(`--disks ${text}: give a whole number from 0 to ${maxDisks}`);
+  return count;
 }
 
 function diskBytes(text: string): number {

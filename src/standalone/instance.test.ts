@@ -43,6 +43,20 @@ describe('a data directory', () => {
     await checkDataDir(join(base, 'empty'));
   });
 
+  test('is taken, and purged, where an up ended before it marked it', async () => {
+    const data = join(base, 'data');
+    await mkdir(join(data, 'run'), { recursive: true });
+    await writeFile(join(data, 'run/up.lock'), '{}');
+    await checkDataDir(data);
+    await purgeDataDir(data);
+    expect(await readdir(base)).toEqual([]);
+
+    await mkdir(join(data, 'run'), { recursive: true });
+    await writeFile(join(data, 'run/thesis.tex'), '');
+    await expect(checkDataDir(data)).rejects.toThrow("not Holdfast's");
+    await expect(purgeDataDir(data)).rejects.toThrow("not Holdfast's");
+  });
+
   test('remembers what was decided', async () => {
     const made = await createInstance(join(base, 'data'), choices, 0);
     expect(await readInstance(join(base, 'data'))).toEqual(made);

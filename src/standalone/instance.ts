@@ -66,11 +66,22 @@ export async function checkDataDir(path: string): Promise<void> {
   if (entry.uid !== (process.getuid?.() ?? 0)) {
     throw new DataDirError(`--data-dir ${path}: belongs to uid ${entry.uid}; give a folder of your own`);
   }
-  if ((await readMarker(path)) === undefined && (await readdir(path)).length > 0) {
+  if ((await readMarker(path)) === undefined && !(await isUnused(path))) {
     throw new DataDirError(
       `--data-dir ${path}: holds files that are not Holdfast's; give an empty or new folder`,
     );
   }
+}
+
+/** Empty, or with nothing in it but the lock of an `up` that ended before it wrote the marker. */
+async function isUnused(dataDir: string): Promise<boolean> {
+  const names = await readdir(dataDir);
+  if (names.length === 0) return true;
+  if (names.length > 1 || names[0] !== 'run') return false;
+  const run = await lstat(join(dataDir, 'run'));
+  return (
+    run.isDirectory() && (await readdir(join(dataDir, 'run'))).every((name) => name.startsWith('up.lock'))
+  );
 }
 
 async function readMarker(dataDir: string): Promise<Instance | undefined> {
@@ -129,9 +140,8 @@ export async function purgeDataDir(dataDir: string): Promise<void> {
   if (!entry) return;
   await checkDataDir(dataDir);
   if ((await readMarker(dataDir)) === undefined) {
-    if ((await readdir(dataDir)).length > 0) {
-      throw new DataDirError(`${dataDir}: has no instance.json of Holdfast's, so nothing was removed`);
-    }
+    // What is not ours was refused above; at most a lock is left.
+    await rm(join(dataDir, 'run'), { recursive: true, force: true });
     await rmdir(dataDir);
     return;
   }

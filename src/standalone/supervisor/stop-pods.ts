@@ -6,11 +6,12 @@ import type { Logger } from '../../lib/log.ts';
 import { mapLimit } from '../../lib/map-limit.ts';
 import type { ProcessIdentity } from '../../lib/process-identity.ts';
 import { containerdSocket } from '../machine/containerd.ts';
+import { graceAnnotation } from '../node/cri-labels.ts';
 import { enter } from '../machine/virtual-node.ts';
 
 type Runtime = UnaryClient<typeof RuntimeService.method>;
 
-const graceSeconds = 10n;
+const longestGraceSeconds = 10;
 const atOnce = 8;
 
 /**
@@ -65,6 +66,14 @@ async function csiMounts(init: ProcessIdentity): Promise<string[]> {
   );
 }
 
+/** What the pod asks for, but not longer than a person who types `down` wants to wait. */
+function graceOf(annotations: Readonly<Record<string, string>>): bigint {
+  const asked = Number(annotations[graceAnnotation] ?? longestGraceSeconds);
+  return BigInt(
+    Math.min(Number.isInteger(asked) && asked >= 0 ? asked : longestGraceSeconds, longestGraceSeconds),
+  );
+}
+
 interface Sandbox {
   readonly id: string;
   readonly metadata?: { readonly name: string } | undefined;
@@ -82,8 +91,8 @@ async function stopAll(
       const { containers } = await runtime.listContainers({ filter }, { signal });
       const options = { signal, timeoutMs: 20_000 };
       await Promise.all(
-        containers.map(({ id: containerId }) =>
-          runtime.stopContainer({ containerId, timeout: graceSeconds }, options),
+        containers.map(({ id: containerId, annotations }) =>
+          runtime.stopContainer({ containerId, timeout: graceOf(annotations) }, options),
         ),
       );
       await runtime.stopPodSandbox({ podSandboxId: id }, options);
