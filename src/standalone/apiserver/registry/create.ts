@@ -1,6 +1,6 @@
 import { alreadyExists, ApiError, badRequest, qualified } from '../status.ts';
 import type { ApiObject, KindInfo } from '../kind.ts';
-import { trackManagedFields } from '../interim/patch/server-side-apply.ts';
+import { trackManagedFields } from '../patch/server-side-apply.ts';
 import { runAdmission } from './admit.ts';
 import { commitNew } from './commit.ts';
 import { metaOf } from './json.ts';
@@ -30,23 +30,18 @@ export async function createObject(
   for (let attempt = 0; ; attempt++) {
     const named = { ...given, metadata: { ...given.metadata } } as ApiObject;
     if (generate) metaOf(named).name = generatedName(generate, deps.random);
-    const made = await createNamed(
-      deps,
-      kind,
-      named,
-      options,
-      caller,
-      (object) =>
-        trackManagedFields({
-          live: undefined,
-          updated: object,
-          manager: options.fieldManager,
-          operation: 'Update',
-          schema: kind.schema,
-          apiVersion: apiVersionOf(kind),
-          subresource: '',
-          now: rfc3339(deps.clock.now()),
-        }) as ApiObject,
+    const made = await createNamed(deps, kind, named, options, caller, (object) =>
+      trackManagedFields({
+        live: undefined,
+        updated: object,
+        manager: options.fieldManager,
+        operation: 'Update',
+        schema: kind.schema,
+        apiVersion: apiVersionOf(kind),
+        subresource: '',
+        hasStatus: kind.subresources.status,
+        now: rfc3339(deps.clock.now()),
+      }),
     );
     if (made) return made;
     if (!generate) throw alreadyExists(kind, named.metadata?.name ?? '');

@@ -10,13 +10,14 @@ import {
 import type { ApiObject, Json, KindInfo } from '../kind.ts';
 import { jsonPatch } from '../patch/json-patch.ts';
 import { mergePatch } from '../patch/merge-patch.ts';
-import { serverSideApply } from '../interim/patch/server-side-apply.ts';
+import { serverSideApply, type ApplyConflict } from '../patch/server-side-apply.ts';
 import { strategicMergePatch } from '../patch/strategic-merge-patch.ts';
+import { UntypedError } from '../patch/typed-value.ts';
 import { createNamed } from './create.ts';
 import { cloneJson, isObject, metaOf, rfc3339 } from './json.ts';
 import { apiVersionOf } from './kind-table.ts';
 import { bodyObject, settleNames } from './object-meta.ts';
-import { shaped } from './prepare.ts';
+import { onlyKnown, shaped } from './prepare.ts';
 import type { Caller, RegistryDeps, WriteOptions } from './request.ts';
 import { writeChange, type WritePart } from './update.ts';
 
@@ -117,22 +118,27 @@ async function applyObject(
   const body = parsed(request.text, true);
   if (isObject(body) && (body['apiVersion'] === undefined || body['kind'] === undefined))
     throw badRequest('apiVersion and kind must be set in an apply patch');
-  const applied = bodyObject(kind, body);
-  if (applied.metadata?.managedFields) throw badRequest('metadata.managedFields must be nil');
-  settleNames(kind, applied, namespace, name);
+  const given = bodyObject(kind, body);
+  if (given.metadata?.managedFields) throw badRequest('metadata.managedFields must be nil');
+  settleNames(kind, given, namespace, name);
+  // What the kind does not know cannot be owned.
+  const applied = onlyKnown(kind, given, options.fieldValidation, caller);
   const apply = (live: ApiObject | undefined): ApiObject => {
-    const result = serverSideApply({
-      live,
-      applied,
-      manager: options.fieldManager,
-      force: request.force,
-      schema: kind.schema,
-      apiVersion: apiVersionOf(kind),
-      subresource: part,
-      now: rfc3339(deps.clock.now()),
-    });
+    const result = refusingUntyped(kind, name, namespace, () =>
+      serverSideApply({
+        live,
+        applied,
+        manager: options.fieldManager,
+        force: request.force,
+        schema: kind.schema,
+        apiVersion: apiVersionOf(kind),
+        subresource: part,
+        hasStatus: kind.subresources.status,
+        now: rfc3339(deps.clock.now()),
+      }),
+    );
     if ('conflicts' in result) throw applyConflict(result.conflicts);
-    return result.object as ApiObject;
+    return result.object;
   };
   // The first try is for what is there; an absent object is made, unless someone makes it just then.
   for (let attempt = 0; attempt < 5; attempt++) {
@@ -162,23 +168,28 @@ async function applyObject(
   throw alreadyExists(kind, name);
 }
 
-function applyConflict(
-  conflicts: readonly {
-    readonly manager: string;
-    readonly fields: readonly string[];
-    readonly message: string;
-  }[],
-): ApiError {
-  const count = conflicts.reduce((sum, { fields }) => sum + Math.max(1, fields.length), 0);
-  const texts = conflicts.map(({ message, fields }) => `${message}: ${fields.join(', ')}`);
-  return new ApiError(
-    409,
-    'Conflict',
-    `Apply failed with ${count} conflict${count === 1 ? '' : 's'}: ${texts.join('; ')}`,
-    {
-      causes: conflicts.flatMap(({ message, fields }) =>
-        fields.map((field) => ({ reason: 'FieldManagerConflict', message, field })),
-      ),
-    },
+function refusingUntyped<T>(kind: KindInfo, name: string, namespace: string | undefined, apply: () => T): T {
+  try {
+    return apply();
+  } catch (error) {
+    if (!(error instanceof UntypedError)) throw error;
+    const object = `${namespace ? `${namespace}/` : ''}${name}; ${apiVersionOf(kind)}, Kind=${kind.kind}`;
+    throw badRequest(`failed to create typed patch object (${object}): ${error.message}`);
+  }
+}
+
+function applyConflict(conflicts: readonly ApplyConflict[]): ApiError {
+  const all = conflicts.flatMap(({ fields }) => fields);
+  const texts = conflicts.map(
+    ({ manager, fields }) => `conflicts with ${manager}:\n${fields.map((field) => `- ${field}`).join('\n')}`,
   );
+  const message =
+    all.length === 1
+      ? `Apply failed with 1 conflict: ${conflicts[0]?.message}: ${all[0]}`
+      : `Apply failed with ${all.length} conflicts: ${texts.join('\n')}`;
+  return new ApiError(409, 'Conflict', message, {
+    causes: conflicts.flatMap(({ message: why, fields }) =>
+      fields.map((field) => ({ reason: 'FieldManagerConflict', message: why, field })),
+    ),
+  });
 }

@@ -9,7 +9,15 @@ import { metadataErrors } from './object-meta.ts';
 import type { Caller, FieldValidation } from './request.ts';
 
 /** Drops what the schema does not know, says so as the caller asked, and fills in defaults. */
-export function shaped(
+export const shaped = (
+  kind: KindInfo,
+  object: ApiObject,
+  fieldValidation: FieldValidation,
+  caller: Caller,
+): ApiObject => defaulted(kind, onlyKnown(kind, object, fieldValidation, caller));
+
+/** The object without what the schema does not know, which is a warning or an error as the caller asked. */
+export function onlyKnown(
   kind: KindInfo,
   object: ApiObject,
   fieldValidation: FieldValidation,
@@ -21,7 +29,7 @@ export function shaped(
       `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: strict decoding error: ${unknown.map((path) => `unknown field "${path}"`).join(', ')}`,
     );
   if (fieldValidation === 'Warn') for (const path of unknown) caller.warn(`unknown field "${path}"`);
-  return defaulted(kind, known as ApiObject);
+  return known as ApiObject;
 }
 
 export function defaulted(kind: KindInfo, object: ApiObject): ApiObject {

@@ -1,6 +1,6 @@
 import { badRequest, invalid } from '../status.ts';
 import type { ApiObject, FieldError, JsonObject, KindInfo } from '../kind.ts';
-import { trackManagedFields } from '../interim/patch/server-side-apply.ts';
+import { trackManagedFields } from '../patch/server-side-apply.ts';
 import { runAdmission } from './admit.ts';
 import { commitChange, type Outcome } from './commit.ts';
 import { settle } from './create.ts';
@@ -92,22 +92,16 @@ async function changeOf(
   const managedFields = given.metadata?.managedFields;
   keepServerFields(kind, given, live);
   const next = part === 'status' ? statusOnly(kind, given, live) : defaulted(kind, given);
-  if (tracked && managedFields) metaOf(next).managedFields = managedFields;
+  if (managedFields) metaOf(next).managedFields = managedFields;
   if (part === '') {
     keepStatus(kind, next, live);
     if (kind.hasGeneration && specChanged(kind, next, live))
       metaOf(next).generation = (live.metadata?.generation ?? 0) + 1;
   }
   await checkChange(deps, kind, part, next, live, options, caller, afterwards);
-  // Clients send back the managedFields they read; only an emptied list is a wish, to forget them.
-  if (!tracked) {
-    if (managedFields !== undefined && managedFields.length === 0) metaOf(next).managedFields = [];
-    else if (live.metadata?.managedFields) metaOf(next).managedFields = live.metadata.managedFields;
-    else delete metaOf(next).managedFields;
-  }
   const final = tracked
     ? next
-    : (trackManagedFields({
+    : trackManagedFields({
         live,
         updated: next,
         manager: options.fieldManager,
@@ -115,8 +109,9 @@ async function changeOf(
         schema: kind.schema,
         apiVersion: apiVersionOf(kind),
         subresource: part,
+        hasStatus: kind.subresources.status,
         now: rfc3339(deps.clock.now()),
-      }) as ApiObject);
+      });
   if (isFinished(final)) return { remove: final };
   return changesNothing(final, live) ? { same: live } : { put: final };
 }

@@ -5,6 +5,7 @@ import {
   byteFields,
   isLenient,
   isWide,
+  keyDefaults,
   listTypes,
   mapTypes,
   objectPatchStrategies,
@@ -112,7 +113,10 @@ function scalarOrRef(path: string, field: string, code: string): StructuralSchem
   if (code.startsWith('[')) return listSchema(path, scalarOrRef(path, field, code.slice(1)));
   if (code === 'i') return isWide(field) ? wide : narrow;
   if (code === 's' && byteFields.has(path)) return bytes;
-  return scalars[code] ?? builtinSchema(code);
+  const scalar = scalars[code];
+  if (!scalar) return builtinSchema(code);
+  const preset = keyDefaults[path];
+  return preset === undefined ? scalar : { ...scalar, default: preset };
 }
 
 /** The schema of metadata, the same for every kind. */

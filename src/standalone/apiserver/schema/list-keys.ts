@@ -105,6 +105,12 @@ export const mapTypes: Readonly<Record<string, 'atomic' | 'granular'>> = {
   'node/v1.Scheduling.nodeSelector': 'atomic',
 };
 
+/** Fields that a list tells its items apart by, and that may be left out. */
+export const keyDefaults: Readonly<Record<string, string>> = {
+  'core/v1.ContainerPort.protocol': 'TCP',
+  'core/v1.ServicePort.protocol': 'TCP',
+};
+
 /** Names of fields that are 64 bits wide wherever they are; every other integer has 32. */
 const wideNames = new Set([
   'activeDeadlineSeconds',
