@@ -73,12 +73,12 @@ export async function reserve(
   places: JournalPlaces,
   wanted: Reservation,
   options: CephCallOptions,
+  seen: Promise<Traces> = readTraces(ceph, places, wanted.requestName, options),
 ): Promise<JournalEntry> {
-  const standing = await readDirectory(ceph, places.journal, wanted.requestName, options);
+  const { standing, taken } = await seen;
   if (standing) return await completeEntry(ceph, places, standing, wanted, options);
 
   const uuid = uuidOf(wanted.requestName);
-  const taken = await readEntry(ceph, places.image, uuid, options);
   if (taken && taken.requestName !== wanted.requestName)
     throw new JournalError(
       `${uuidObject(uuid)} belongs to ${taken.requestName}, not to ${wanted.requestName}`,
@@ -98,6 +98,26 @@ export async function reserve(
   const theirs = parseDirectoryValue(wanted.requestName, stands);
   if (theirs.uuid !== uuid) await ceph.objects.remove(places.image, uuidObject(uuid), options);
   return await completeEntry(ceph, places, theirs, wanted, options);
+}
+
+/** What earlier calls for a name left: its directory entry, and the uuid object that we would make. */
+export interface Traces {
+  readonly standing: { readonly uuid: string; readonly poolId?: number } | undefined;
+  readonly taken: JournalEntry | undefined;
+}
+
+/** Reads both at once. May be started before the pool's id is known, for `reserve` to await. */
+export async function readTraces(
+  ceph: Ceph,
+  places: Pick<JournalPlaces, 'journal' | 'image'>,
+  requestName: string,
+  options: CephCallOptions,
+): Promise<Traces> {
+  const [standing, taken] = await Promise.all([
+    readDirectory(ceph, places.journal, requestName, options),
+    readEntry(ceph, places.image, uuidOf(requestName), options),
+  ]);
+  return { standing, taken };
 }
 
 /** The entry that a volume id's uuid leads to, or undefined where the journal knows none. */

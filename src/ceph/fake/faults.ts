@@ -79,7 +79,8 @@ export function faultInjector(): FaultInjector {
       }
     },
     after(operation) {
-      if (kill && kill.left === 0 && kill.when === 'after' && !dead) {
+      // Below 0 where others were started meanwhile: whichever ends first is where the caller dies.
+      if (kill && kill.left <= 0 && kill.when === 'after' && !dead) {
         dead = true;
         throw new FakeKilledError(operation, kill.at, 'after');
       }

@@ -4,7 +4,7 @@ import type { Ceph, CephCallOptions, PoolPlace } from '../../ceph/seam.ts';
 import { Code, RpcError } from '../../lib/grpc.ts';
 import type { Clusters, OpenCluster, Secrets } from '../clusters.ts';
 import { decodeHandle, encodeHandle, type VolumeHandle } from '../handle.ts';
-import { forget, readEntry, rememberImageId, reserve, type JournalEntry } from '../journal.ts';
+import { forget, readEntry, readTraces, rememberImageId, reserve, type JournalEntry } from '../journal.ts';
 import type { RbdParameters } from '../parameters.ts';
 import { attachedNode, lockForNode, unlockNode } from './node-lock.ts';
 import type { TrashBin } from './trash-bin.ts';
@@ -47,14 +47,22 @@ export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
       const { parameters } = wanted;
       const { ceph, entry } = await clusters.open(parameters.clusterId, secrets);
       const options = { signal };
-      const poolId = await poolIdOf(ceph, parameters.pool, options);
-      if (parameters.dataPool) await poolIdOf(ceph, parameters.dataPool, options);
       const place: PoolPlace = { pool: parameters.pool, namespace: entry.radosNamespace };
+      // Three small reads that do not depend on each other cost one round trip, not three.
+      const [poolId, seen] = await Promise.all([
+        poolIdOf(ceph, parameters.pool, options),
+        // A pool that is not there fails here too, with less to say: the other one's words count.
+        readTraces(ceph, { journal: place, image: place }, wanted.name, options).catch((error: unknown) => {
+          if (isCephError(error, 'ENOENT')) return { standing: undefined, taken: undefined };
+          throw error;
+        }),
+        parameters.dataPool ? poolIdOf(ceph, parameters.dataPool, options) : undefined,
+      ]);
       const places = { journal: place, journalPoolId: poolId, image: place, imagePoolId: poolId };
       trash.emptyOnce(ceph, place);
       const { name, bytes, limitBytes } = wanted;
       const reservation = { requestName: name, namePrefix: parameters.namePrefix, owner: parameters.owner };
-      const journal = await reserve(ceph, places, reservation, options);
+      const journal = await reserve(ceph, places, reservation, options, Promise.resolve(seen));
       const actual = await ensureImage(
         ceph,
         place,
