@@ -80,13 +80,12 @@ async function kubeClientFor(
   };
 }
 
-/** The image that this pod runs: what it starts for itself shall be of the same build. */
-async function ownImage(client: KubeClient, namespace: string): Promise<string | undefined> {
+/** The image that this pod runs, and the Ceph in it. */
+async function ownImage(client: KubeClient, namespace: string) {
   const name = env['POD_NAME'];
   if (!name) return undefined;
-  const { Pods } = await import('./api/core.ts');
-  const pod = await client.get(Pods, { namespace, name }, { signal: stop.signal });
-  return pod?.spec?.containers[0]?.image;
+  const { readOwnImage } = await import('./operator/own-image.ts');
+  return await readOwnImage(client, { namespace, name }, stop.signal);
 }
 
 /** Opens Ceph clusters through broker children of this very bundle. */
@@ -271,14 +270,16 @@ program
       const { runOperator } = await import('./operator/operator.ts');
       const { client, namespace: own } = await kubeClientFor('rook-ceph-operator', options.kubeconfig);
       const namespace = options.namespace ?? env['POD_NAMESPACE'] ?? own ?? 'rook-ceph';
+      const image = options.kubeconfig ? undefined : await ownImage(client, namespace);
       await runOperator({
         ...deps(log),
         client,
         namespace,
         openCeph: await cephOpener(log),
         images: {
-          holdfast: options.image ?? (await ownImage(client, namespace)) ?? 'holdfast:latest',
+          holdfast: options.image,
           ceph: env['HOLDFAST_CEPH_IMAGE'] ?? 'quay.io/ceph/ceph:v16.2.15',
+          ...(image && { own: image }),
         },
         leaderElection: {
           lease: { namespace, name: 'rook-ceph-operator' },

@@ -1,4 +1,5 @@
 import type { ConfigMap } from 'kubernetes-types/core/v1.js';
+import type { OwnImage } from './own-image.ts';
 
 /** Images that the operator starts pods from. */
 export interface OperatorImages {
@@ -6,6 +7,8 @@ export interface OperatorImages {
   readonly holdfast: string;
   /** Where a CephCluster names none. */
   readonly ceph: string;
+  /** What the operator itself was started from, where that has Ceph's daemons. */
+  readonly own?: OwnImage;
 }
 
 /** From the ConfigMap `rook-ceph-operator-config`, spelled as Rook's; other keys are left alone. */

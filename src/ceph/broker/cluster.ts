@@ -21,6 +21,10 @@ const clientSettings: Readonly<Record<string, string>> = {
   err_to_stderr: 'false',
   log_to_file: 'false',
   client_mount_timeout: '10',
+  // The operator asks before its mons listen. Ceph's 3 s, growing to 30, would let new mons wait for nothing;
+  // one client that asks once a second costs them nothing.
+  mon_client_hunt_interval: '0.5',
+  mon_client_hunt_interval_backoff: '1',
   rados_mon_op_timeout: '10',
   rados_osd_op_timeout: '10',
   rbd_cache: 'false',

@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Job } from 'kubernetes-types/batch/v1.js';
-import type { ConfigMap, Secret } from 'kubernetes-types/core/v1.js';
+import type { ConfigMap, Container, Secret } from 'kubernetes-types/core/v1.js';
 import { newCephxKey } from '../../ceph/cephx-key.ts';
 import { ConfigMaps, Jobs, Secrets } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import { contentHash } from '../objects.ts';
+import type { OwnImage } from '../own-image.ts';
 import { prepareJobName, statusMapName, type PrepareConfig } from '../osd/report.ts';
+import { compareCephVersions, formatCephVersion } from '../../ceph/versions.ts';
+import { versionInImageName } from './ceph-version.ts';
 import { cephContainer, placementOf, resourcesOf } from './daemon-pod.ts';
 import type { StorageNode } from './storage-nodes.ts';
-import { dataDirOf, type ClusterWork } from './work.ts';
+import { cephImageOf, dataDirOf, type ClusterWork } from './work.ts';
 import type { ClusterIdentity } from './identity.ts';
 
 const maxSlots = 64; // More disks than this on one node are prepared by the next run.
@@ -92,6 +95,7 @@ function prepareSecret(
   node: StorageNode,
   { fsid, monKey, run }: { readonly fsid: string; readonly monKey: string; readonly run: string },
 ): Secret {
+  const own = ownOfSameCeph(work);
   const config: PrepareConfig = {
     node: node.hostname,
     namespace: work.namespace,
@@ -99,6 +103,7 @@ function prepareSecret(
     run,
     fsid,
     ...(monKey && { monKey }),
+    ...(own && { cephVersion: formatCephVersion(own.ceph) }),
     diskTimeoutSeconds,
     selection: node.selection,
     slots: Array.from({ length: maxSlots }, () => ({
@@ -116,8 +121,19 @@ function prepareSecret(
 }
 
 /**
- * The job: Ceph’s own image makes the OSDs, for they must be of its version; Holdfast’s program is put
- * into it by an init container.
+ * The operator's own image, where the Ceph in it is of the cluster's version to the last number: it can make
+ * the OSDs itself. The pod looks again before it writes, for a tag may mean another image on another node.
+ */
+function ownOfSameCeph(work: ClusterWork): OwnImage | undefined {
+  const wanted = versionInImageName(cephImageOf(work));
+  const { own } = work.images;
+  return wanted && own && compareCephVersions(wanted, own.ceph) === 0 ? own : undefined;
+}
+
+/**
+ * The job: Ceph of the cluster's version makes the OSDs. Where Holdfast's image has that very version, it
+ * does so directly; else Holdfast's program is put into Ceph's own image by an init container, which costs
+ * a copy of a hundred megabytes.
  */
 export function prepareJob(work: ClusterWork, node: StorageNode, run: string): Job {
   const labels = {
@@ -125,8 +141,7 @@ export function prepareJob(work: ClusterWork, node: StorageNode, run: string): J
     rook_cluster: work.namespace,
     'ceph.rook.io/node': node.hostname,
   };
-  const holdfast = { name: 'holdfast', mountPath: '/holdfast' };
-  const resources = resourcesOf(work, 'prepareosd');
+  const own = ownOfSameCeph(work);
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
@@ -148,39 +163,43 @@ export function prepareJob(work: ClusterWork, node: StorageNode, run: string): J
           nodeSelector: { 'kubernetes.io/hostname': node.hostname },
           ...placementOf(work, 'prepareosd'),
           volumes: [
-            { name: 'holdfast', emptyDir: {} },
+            ...(own ? [] : [{ name: 'holdfast', emptyDir: {} }]),
             { name: 'devices', hostPath: { path: '/dev' } },
             { name: 'udev', hostPath: { path: '/run/udev' } },
             { name: 'rook-data', hostPath: { path: dataDirOf(work.cluster), type: 'DirectoryOrCreate' } },
             { name: 'config', secret: { secretName: keysName(node.hostname), defaultMode: 0o400 } },
           ],
-          initContainers: [
-            {
-              name: 'copy-bins',
-              image: work.images.holdfast,
-              imagePullPolicy: 'IfNotPresent',
-              args: ['osd', 'copy', '--to', '/holdfast'],
-              volumeMounts: [holdfast],
-            },
-          ],
-          containers: [
-            {
-              ...cephContainer(work, { name: 'provision' }, resources),
-              env: [],
-              command: ['/holdfast/node', '/holdfast/holdfast.mjs'],
-              args: ['osd', 'prepare', '--config', '/etc/holdfast/config.json'],
-              securityContext: { privileged: true, runAsUser: 0 },
-              volumeMounts: [
-                holdfast,
-                { name: 'devices', mountPath: '/dev' },
-                { name: 'udev', mountPath: '/run/udev' },
-                { name: 'rook-data', mountPath: '/var/lib/holdfast-host-data', readOnly: true },
-                { name: 'config', mountPath: '/etc/holdfast', readOnly: true },
-              ],
-            },
-          ],
+          ...(!own && { initContainers: [copyContainer(work)] }),
+          containers: [provisionContainer(work, own)],
         },
       },
     },
   };
 }
+
+const holdfastMount = { name: 'holdfast', mountPath: '/holdfast' };
+
+const copyContainer = (work: ClusterWork): Container => ({
+  name: 'copy-bins',
+  image: work.images.holdfast,
+  imagePullPolicy: 'IfNotPresent',
+  args: ['osd', 'copy', '--to', '/holdfast'],
+  volumeMounts: [holdfastMount],
+});
+
+const provisionContainer = (work: ClusterWork, own: OwnImage | undefined): Container => ({
+  ...cephContainer(work, { name: 'provision' }, resourcesOf(work, 'prepareosd')),
+  env: [],
+  ...(own
+    ? { image: own.name, imagePullPolicy: 'IfNotPresent' }
+    : { command: ['/holdfast/node', '/holdfast/holdfast.mjs'] }),
+  args: ['osd', 'prepare', '--config', '/etc/holdfast/config.json'],
+  securityContext: { privileged: true, runAsUser: 0 },
+  volumeMounts: [
+    ...(own ? [] : [holdfastMount]),
+    { name: 'devices', mountPath: '/dev' },
+    { name: 'udev', mountPath: '/run/udev' },
+    { name: 'rook-data', mountPath: '/var/lib/holdfast-host-data', readOnly: true },
+    { name: 'config', mountPath: '/etc/holdfast', readOnly: true },
+  ],
+});

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { ConfigMaps } from '../../api/core.ts';
+import { formatCephVersion, type CephVersion } from '../../ceph/versions.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { waitForObject } from '../../kube/wait.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -7,6 +8,7 @@ import { isDeadlineError } from '../../lib/deadline.ts';
 import type { Logger } from '../../lib/log.ts';
 import { mapLimit } from '../../lib/map-limit.ts';
 import { fieldManager } from '../objects.ts';
+import { readOwnCephVersion } from '../own-image.ts';
 import { readBluestoreLabel, type BluestoreLabel } from './bluestore-label.ts';
 import { formatOsd, type OsdFormatter } from './format-osd.ts';
 import { findForeignMons } from './leftovers.ts';
@@ -26,6 +28,19 @@ export interface PrepareDeps {
   readonly dataDir?: string;
   readonly format?: OsdFormatter;
   readonly readLabel?: (device: string) => Promise<BluestoreLabel | undefined>;
+  /** Of the ceph-osd that would be run here. */
+  readonly cephVersion?: (signal: AbortSignal) => Promise<CephVersion | undefined>;
+}
+
+/** This pod's ceph-osd is not of the cluster's version: an OSD that it made might not start. */
+export class CephVersionError extends Error {
+  readonly code = 'CEPH_VERSION';
+
+  constructor(wanted: string, found: CephVersion | undefined) {
+    const text = found ? `ceph-osd ${formatCephVersion(found)}` : 'no ceph-osd';
+    super(`this image has ${text}, and the cluster runs ${wanted}; nothing was written`);
+    this.name = 'CephVersionError';
+  }
 }
 
 const assignLimitMs = 60_000;
@@ -46,7 +61,7 @@ export async function runOsdPrepare(
   const foreignMons = config.monKey
     ? await findForeignMons(deps.dataDir ?? '/var/lib/holdfast-host-data', config.monKey)
     : [];
-  const disks = await deps.scan(deps.signal);
+  const [disks] = await Promise.all([deps.scan(deps.signal), checkVersion(config, deps)]);
   const judgements = await judgeAll(disks, config, deps);
   const absent = missingDevices(disks, config.selection).map((device): DiskReport => ({
     device,
@@ -70,6 +85,12 @@ export async function runOsdPrepare(
     await report.send('Preparing');
   });
   await report.send('Completed');
+}
+
+async function checkVersion({ cephVersion }: PrepareConfig, deps: PrepareDeps): Promise<void> {
+  if (cephVersion === undefined) return;
+  const found = await (deps.cephVersion ?? readOwnCephVersion)(deps.signal);
+  if (!found || formatCephVersion(found) !== cephVersion) throw new CephVersionError(cephVersion, found);
 }
 
 async function judgeAll(

@@ -47,6 +47,8 @@ export const PrepareConfig = z.looseObject({
   fsid: z.string(),
   /** The mons’ own key, to tell their stores from those of another cluster. */
   monKey: z.string().optional(),
+  /** `16.2.15`: what the pod's ceph-osd must be; not looked at where left out. */
+  cephVersion: z.string().optional(),
   /** Of each disk, in seconds. */
   diskTimeoutSeconds: z.int(),
   selection: z.looseObject({
