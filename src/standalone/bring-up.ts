@@ -1,7 +1,8 @@
 import { mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Nodes } from '../api/core.ts';
-import type { KubeObject } from '../api/resource.ts';
+import { CustomResourceDefinitions, Nodes } from '../api/core.ts';
+import { lostByReplacing } from '../api/crd-superset.ts';
+import { refOf, type KubeObject } from '../api/resource.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { applyManifests, parseManifests } from '../kube/manifests.ts';
@@ -74,7 +75,7 @@ export async function bringUp(options: BringUpOptions): Promise<BroughtUp> {
   });
   try {
     await step('API', (detail) => waitForApi(client, places, options, detail));
-    await step('Operator and CSI definitions', () => applyDeploy(client, prepared, options));
+    await step('Operator and CSI definitions', (detail) => applyDeploy(client, prepared, options, detail));
     await step('Node', (detail) => waitForNodes(client, prepared.instance, places, options, detail));
   } finally {
     await client.close();
@@ -149,6 +150,7 @@ async function applyDeploy(
   client: KubeClient,
   { image, supervisor }: PreparedInstance,
   { dataDir, signal, clock }: BringUpOptions,
+  detail: (text: string) => void,
 ): Promise<void> {
   const { deploy } = releaseFiles(layout(dataDir).releases, supervisor.release);
   const folders = [join(deploy, 'crds'), deploy];
@@ -158,7 +160,7 @@ async function applyDeploy(
       const objects = parseManifests(await readFile(join(folder, name), 'utf8'), `deploy/${name}`);
       await applyManifests(
         client,
-        objects.map((object) => withImage(object, image)),
+        (await withoutLosses(client, objects, signal, detail)).map((object) => withImage(object, image)),
         {
           fieldManager: 'holdfast-up',
           signal,
@@ -168,6 +170,25 @@ async function applyDeploy(
       );
     }
   }
+}
+
+/** Leaves out a CRD where a newer one is installed: with ours the API would drop fields that are in use. */
+async function withoutLosses(
+  client: KubeClient,
+  objects: readonly KubeObject[],
+  signal: AbortSignal,
+  detail: (text: string) => void,
+): Promise<KubeObject[]> {
+  const kept: KubeObject[] = [];
+  for (const object of objects) {
+    const installed =
+      object.kind === 'CustomResourceDefinition' &&
+      (await client.get(CustomResourceDefinitions, refOf(object), { signal }));
+    const lost = installed ? lostByReplacing(installed, object) : [];
+    if (lost.length === 0) kept.push(object);
+    else detail(`${object.metadata?.name} stays as installed: ours lacks ${lost.slice(0, 3).join(', ')}`);
+  }
+  return kept;
 }
 
 interface WithContainers extends KubeObject {
