@@ -44,6 +44,9 @@ export const formatOsd: OsdFormatter = async (osd, { signal, timeoutMs }) => {
         // The whole device is the OSD’s: no log or database file beside it.
         '--bluestore-block-wal-create=false',
         '--bluestore-block-db-create=false',
+        // Each close of the device waits out one poll of its thread, and mkfs closes it eight times: with
+        // Ceph's 250 ms that is 1.7 of the 2.2 s it takes.
+        '--bdev-aio-poll-ms=10',
       ],
       { signal, timeoutMs, input: osd.key },
     );
