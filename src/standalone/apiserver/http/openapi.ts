@@ -6,10 +6,9 @@ import { parseAccept } from './negotiate.ts';
 import type { PlainHandler } from './handler.ts';
 import type { Reply } from './respond.ts';
 
-const protobufTypes = [
-  'application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
-  'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
-];
+// What is answered, and the older name that clients ask by: with its @ it is no media type, and Go refuses it.
+const protobufType = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+const protobufTypes = [protobufType, 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'];
 
 /** `/openapi/v2` and `/openapi/v3`: made when first asked for, and again when the kinds changed. */
 export function openApi(kinds: KindTable): PlainHandler {
@@ -33,7 +32,7 @@ export function openApi(kinds: KindTable): PlainHandler {
     }
     if (path !== '/openapi/v2' && path !== '/swagger-2.0.0.pb-v1') return undefined;
     if (path === '/openapi/v2' && !protobuf) return json(openApiV2Json(all));
-    return { code: 200, text: openApiV2Protobuf(all), contentType: protobufTypes[0] as string };
+    return { code: 200, text: openApiV2Protobuf(all), contentType: protobufType };
   }
 
   return (path, _query, req) => {

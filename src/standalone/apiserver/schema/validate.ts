@@ -162,5 +162,15 @@ function checkCombined(schema: StructuralSchema, value: Json, path: string, erro
   if (schema.oneOf && schema.oneOf.filter(passes).length !== 1)
     errors.push(invalidField(path, value, `${path} in body must validate one and only one schema (oneOf)`));
   if (schema.not && passes(schema.not))
-    errors.push(invalidField(path, value, `${path} in body must not validate the schema (not)`));
+    errors.push(
+      invalidField(path, value, `${path} in body must not validate the schema (not)${wayOut(schema)}`),
+    );
+}
+
+/** What would be right, where the schema knows: its rules' words, else the pattern that is forbidden. */
+function wayOut(schema: StructuralSchema): string {
+  const rules = (schema['x-kubernetes-validations'] ?? []).filter(({ rule }) => !rule.includes('oldSelf'));
+  const words = rules.flatMap(({ message }) => message ?? []).join('; ');
+  if (words !== '') return `: ${words}`;
+  return schema.not?.pattern === undefined ? '' : `: it matches ${schema.not.pattern}`;
 }

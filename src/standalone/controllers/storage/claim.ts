@@ -137,7 +137,7 @@ async function askProvisioner(
   context: ReconcileContext,
 ): Promise<Outcome> {
   if (!storageClass) {
-    const missing = `storageclass.storage.k8s.io "${className}" not found`;
+    const missing = `storageclass.storage.k8s.io "${className}" not found: create it, or make the claim anew with one of those that kubectl get storageclass lists`;
     deps.events.event(claim, 'Warning', 'ProvisioningFailed', missing);
     return await setPending(deps, claim, context);
   }
