@@ -135,7 +135,9 @@ test('a claim that waits says for what, and gets the default class once there is
 
 test('a class that does not exist is named, and its arrival is noticed', async () => {
   await client.create(PersistentVolumeClaims, claim('c', { storageClassName: 'typo' }), options);
-  expect(await eventOf('c', 'ProvisioningFailed')).toBe('storageclass.storage.k8s.io "typo" not found');
+  expect(await eventOf('c', 'ProvisioningFailed')).toMatch(
+    /^storageclass.storage.k8s.io "typo" not found: create it/,
+  );
   await client.create(StorageClasses, block('typo'), options);
   await waitForClaim(
     'c',
