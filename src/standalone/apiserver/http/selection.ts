@@ -1,6 +1,6 @@
 import type { ApiObject, KindInfo } from '../kind.ts';
-import { parseFieldSelector } from '../interim/selector/field-selector.ts';
-import { parseLabelSelector } from '../interim/selector/label-selector.ts';
+import { parseFieldSelector } from '../selector/field-selector.ts';
+import { parseLabelSelector } from '../selector/label-selector.ts';
 import type { Selection } from '../registry/list.ts';
 import { badRequest } from '../status.ts';
 
