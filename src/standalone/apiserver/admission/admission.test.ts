@@ -130,7 +130,7 @@ describe('storage', () => {
       call('PATCH', `${claims}/${name}`, { spec: { resources: { requests: { storage: '2Gi' } } } }, merge);
     for (const name of ['grows', 'fixed'])
       await call('POST', claims, claim(name, { storageClassName: name, volumeName: 'v' }));
-    expect((await grow('grows')).code).toBe(403);
+    expect((await grow('grows')).code).toBe(422);
     for (const name of ['grows', 'fixed'])
       await call('PATCH', `${claims}/${name}/status`, { status: { phase: 'Bound' } }, merge);
     expect((await grow('grows')).code).toBe(200);

@@ -1,6 +1,6 @@
 import { badRequest, invalid } from '../status.ts';
 import type { ApiObject, FieldError, JsonObject, KindInfo } from '../kind.ts';
-import { builtinDefaults, builtinValidate } from '../interim/schema/builtin-rules.ts';
+import { builtinDefaults, builtinValidate } from '../schema/builtin-rules.ts';
 import { withDefaults } from '../schema/defaults.ts';
 import { pruned } from '../schema/prune.ts';
 import { validate } from '../schema/validate.ts';
@@ -44,14 +44,22 @@ export function assertValid(
   live: ApiObject | undefined,
   more: readonly FieldError[] = [],
 ): void {
+  const unfit = validate(kind.schema, object);
+  // The rules of a built-in kind rely on every field having its type.
+  const readable = !unfit.some(({ reason }) => reason === 'FieldValueTypeInvalid');
   const errors = [
     ...metadataErrors(kind, object),
     ...more,
-    ...validate(kind.schema, object),
-    ...(kind.builtin ? builtinValidate(kind, object, live) : []),
+    ...unfit,
+    ...(kind.builtin && readable ? builtinValidate(kind, object, live) : []),
   ];
-  if (errors.length > 0) throw invalid(kind, object.metadata?.name ?? '', errors);
+  if (errors.length > 0) throw invalid(kind, object.metadata?.name ?? '', distinct(errors));
 }
+
+/** Schema and rules may both miss a field. */
+const distinct = (errors: readonly FieldError[]): FieldError[] => [
+  ...new Map(errors.map((error) => [`${error.field}: ${error.message}`, error])).values(),
+];
 
 /** What a write of the main resource may not touch, where status is a subresource. */
 export function withoutStatus(kind: KindInfo, object: ApiObject): void {

@@ -107,7 +107,9 @@ describe('create', () => {
 
   test('refuses a body above 3 MiB and a type it cannot read', async () => {
     expect((await call('POST', maps, map('big', { a: 'x'.repeat(3_200_000) }))).code).toBe(413);
-    expect((await call('POST', maps, map('big', { a: 'x'.repeat(2_000_000) }))).code).toBe(413);
+    expect((await call('POST', maps, map('big', { a: 'x'.repeat(2_000_000) }))).code).toBe(422);
+    const event = { metadata: { name: 'big' }, involvedObject: {}, message: 'x'.repeat(2_000_000) };
+    expect((await call('POST', '/api/v1/namespaces/default/events', event)).code).toBe(413);
     expect((await call('POST', maps, 'x', { 'content-type': 'application/cbor' })).code).toBe(415);
   });
 
