@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { openApiV2Json, openApiV2Protobuf } from '../interim/openapi/v2.ts';
+import { openApiV2Json, openApiV2Protobuf } from '../openapi/v2.ts';
 import { openApiV3Document, openApiV3Index } from '../openapi/v3.ts';
 import type { KindTable } from '../registry/kind-table.ts';
 import { parseAccept } from './negotiate.ts';
@@ -15,11 +15,11 @@ export function openApi(kinds: KindTable): PlainHandler {
   let generation = -1;
   let made = new Map<string, Reply>();
 
-  const json = (object: object): Reply => {
-    const text = JSON.stringify(object);
+  const reply = (text: string | Uint8Array, contentType: string): Reply => {
     const etag = `"${createHash('sha256').update(text).digest('hex').slice(0, 32).toUpperCase()}"`;
-    return { code: 200, text, contentType: 'application/json', headers: { etag } };
+    return { code: 200, text, contentType, headers: { etag } };
   };
+  const json = (object: object): Reply => reply(JSON.stringify(object), 'application/json');
 
   function answer(path: string, protobuf: boolean): Reply | undefined {
     const all = kinds.all();
@@ -44,13 +44,13 @@ export function openApi(kinds: KindTable): PlainHandler {
     const [first] = parseAccept(req.headers.accept ?? '');
     const protobuf = protobufTypes.includes(first?.type ?? '');
     const key = `${path} ${protobuf}`;
-    let reply = made.get(key);
-    if (!reply) {
-      reply = answer(path, protobuf);
-      if (reply) made.set(key, reply);
+    let found = made.get(key);
+    if (!found) {
+      found = answer(path, protobuf);
+      if (found) made.set(key, found);
     }
-    if (reply?.headers && req.headers['if-none-match'] === reply.headers['etag'])
-      return { ...reply, code: 304, text: '' };
-    return reply;
+    if (found?.headers && req.headers['if-none-match'] === found.headers['etag'])
+      return { ...found, code: 304, text: '' };
+    return found;
   };
 }
