@@ -73,6 +73,10 @@ const candidates: readonly Ranges[] = [
   { serviceCidr: '10.152.0.0/16', podCidr: '10.153.0.0/16', fabricCidr: '10.154.0.0/24' },
   { serviceCidr: '172.27.0.0/16', podCidr: '172.28.0.0/16', fabricCidr: '172.29.0.0/24' },
   { serviceCidr: '10.201.0.0/16', podCidr: '10.202.0.0/16', fabricCidr: '10.203.0.0/24' },
+  { serviceCidr: '10.212.0.0/16', podCidr: '10.213.0.0/16', fabricCidr: '10.214.0.0/24' },
+  { serviceCidr: '10.221.0.0/16', podCidr: '10.222.0.0/16', fabricCidr: '10.223.0.0/24' },
+  { serviceCidr: '10.230.0.0/16', podCidr: '10.231.0.0/16', fabricCidr: '10.232.0.0/24' },
+  { serviceCidr: '10.116.0.0/16', podCidr: '10.117.0.0/16', fabricCidr: '10.118.0.0/24' },
 ];
 
 /** The first ranges that no route of the host meets; undefined where each of them is in use. */
