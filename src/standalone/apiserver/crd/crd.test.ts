@@ -144,3 +144,37 @@ test('a definition that changes is served as it is now', async () => {
   await expect.poll(async () => (await call('GET', '/apis/example.com/v1beta1/parts')).code).toBe(404);
   expect((await call('GET', '/apis/example.com/v1/parts')).code).toBe(200);
 });
+
+test('the rules of a definition hold its objects, those that look back on changes only', async () => {
+  const ruled = definition('safes', 'Safe');
+  const spec = {
+    type: 'object',
+    properties: {
+      place: { type: 'string', 'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'bolted' }] },
+      size: { type: 'integer' },
+      used: { type: 'integer' },
+    },
+    'x-kubernetes-validations': [{ rule: '!has(self.used) || self.used <= self.size', message: 'too full' }],
+  };
+  const versions = [
+    {
+      name: 'v1',
+      served: true,
+      storage: true,
+      schema: { openAPIV3Schema: { type: 'object', properties: { spec } } },
+    },
+  ];
+  await call('POST', crds, { ...ruled, spec: { ...ruled.spec, versions } });
+  const safes = '/apis/example.com/v1/namespaces/default/safes';
+  const full = await call('POST', safes, { metadata: { name: 's' }, spec: { size: 1, used: 2 } });
+  expect(full.code).toBe(422);
+  expect(full.body['details']?.['causes']).toEqual([
+    { reason: 'FieldValueInvalid', message: 'Invalid value: "object": too full', field: 'spec' },
+  ]);
+  await call('POST', safes, { metadata: { name: 's' }, spec: { place: 'cellar', size: 1 } });
+  const moved = await call('PATCH', `${safes}/s`, { spec: { place: 'attic' } }, merge);
+  expect(moved.body['message']).toBe(
+    'Safe.example.com "s" is invalid: spec.place: Invalid value: "attic": bolted',
+  );
+  expect((await call('PATCH', `${safes}/s`, { spec: { size: 2 } }, merge)).code).toBe(200);
+});

@@ -3,6 +3,7 @@ import type { ApiObject, FieldError, JsonObject, KindInfo } from '../kind.ts';
 import { builtinDefaults, builtinValidate } from '../schema/builtin-rules.ts';
 import { withDefaults } from '../schema/defaults.ts';
 import { pruned } from '../schema/prune.ts';
+import { ruleErrors } from '../schema/rules.ts';
 import { validate } from '../schema/validate.ts';
 import { sameJson } from './json.ts';
 import { metadataErrors } from './object-meta.ts';
@@ -45,16 +46,19 @@ export function assertValid(
   more: readonly FieldError[] = [],
 ): void {
   const unfit = validate(kind.schema, object);
-  // The rules of a built-in kind rely on every field having its type.
+  // The rules of a kind rely on every field having its type.
   const readable = !unfit.some(({ reason }) => reason === 'FieldValueTypeInvalid');
   const errors = [
     ...metadataErrors(kind, object),
     ...more,
     ...unfit,
-    ...(kind.builtin && readable ? builtinValidate(kind, object, live) : []),
+    ...(readable ? kindRuleErrors(kind, object, live) : []),
   ];
   if (errors.length > 0) throw invalid(kind, object.metadata?.name ?? '', distinct(errors));
 }
+
+const kindRuleErrors = (kind: KindInfo, object: ApiObject, live: ApiObject | undefined): FieldError[] =>
+  kind.builtin ? builtinValidate(kind, object, live) : ruleErrors(kind.schema, object, live);
 
 /** Schema and rules may both miss a field. */
 const distinct = (errors: readonly FieldError[]): FieldError[] => [

@@ -167,10 +167,10 @@ function checkCombined(schema: StructuralSchema, value: Json, path: string, erro
     );
 }
 
-/** What would be right, where the schema knows: its rules' words, else the pattern that is forbidden. */
+/** The forbidden pattern, where no rule of the schema says in words what would be right. */
 function wayOut(schema: StructuralSchema): string {
-  const rules = (schema['x-kubernetes-validations'] ?? []).filter(({ rule }) => !rule.includes('oldSelf'));
-  const words = rules.flatMap(({ message }) => message ?? []).join('; ');
-  if (words !== '') return `: ${words}`;
-  return schema.not?.pattern === undefined ? '' : `: it matches ${schema.not.pattern}`;
+  const hasWords = schema['x-kubernetes-validations']?.some(
+    ({ rule, message }) => message && !rule.includes('oldSelf'),
+  );
+  return hasWords || schema.not?.pattern === undefined ? '' : `: it matches ${schema.not.pattern}`;
 }
