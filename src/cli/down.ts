@@ -11,7 +11,7 @@ import {
   stopSupervisor,
 } from '../standalone/supervisor/start-supervisor.ts';
 import { readSupervisorConfig } from '../standalone/supervisor/run-instance.ts';
-import type { CliContext } from './context.ts';
+import { CliError, type CliContext } from './context.ts';
 import { createProgress } from './progress.ts';
 import { requireRoot } from './up.ts';
 
@@ -51,7 +51,14 @@ async function stopEverything(
       wait,
     );
   }
-  return await stopSupervisor(places, 'down', { ...wait, onStatus });
+  const stopped = await stopSupervisor(places, 'down', { ...wait, onStatus });
+  const left = (await readdir(places.records).catch(() => [])).map((name) => name.replace(/\.json$/, ''));
+  if (left.length > 0) {
+    throw new CliError(
+      `not everything could be ended (${left.join(', ')}); holdfast logs supervisor says why, holdfast down tries again`,
+    );
+  }
+  return stopped;
 }
 
 const unitsLeft = (status: SupervisorStatus) =>

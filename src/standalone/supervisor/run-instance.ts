@@ -2,9 +2,11 @@ import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { endProcess } from '../../lib/detached-process.ts';
+import type { ProcessIdentity } from '../../lib/process-identity.ts';
 import { readInstance } from '../instance.ts';
 import { layout } from '../layout.ts';
 import { removeInstanceGroup } from '../machine/virtual-node.ts';
+import type { FindProcess } from './node-units.ts';
 import { stopPods } from './stop-pods.ts';
 import { runSupervisor } from './supervisor.ts';
 import { instanceUnits, nodeSpecs, type SupervisorConfig } from './units.ts';
@@ -40,10 +42,20 @@ export async function runInstance(configFile: string, deps: RunInstanceDeps): Pr
     async beforeDown(limit, processOf) {
       for (const { name } of specs) {
         // Without it nothing starts again what is being stopped.
-        await endProcess(processOf(`${name}-agent`), 5000, limit);
-        await stopPods(processOf(`${name}-init`), log, limit);
+        await endProcess(runningOr(processOf, `${name}-agent`), 5000, limit);
+        const init = runningOr(processOf, `${name}-init`);
+        if (init) await stopPods(init, log, limit);
       }
     },
     afterDown: (limit) => removeInstanceGroup(instance.config.id, { clock, signal: limit }),
   });
+}
+
+/** Pods are stopped in order even where the process that looks after them is just being restarted. */
+function runningOr(processOf: FindProcess, name: string): ProcessIdentity | undefined {
+  try {
+    return processOf(name);
+  } catch {
+    return undefined;
+  }
 }
