@@ -364,6 +364,34 @@ describe('other objects', () => {
   });
 });
 
+test('definitions', () => {
+  const crd = (more: object = {}, version: object = { name: 'v1', served: true, storage: true }) => ({
+    metadata: { name: 'widgets.example.com' },
+    spec: {
+      group: 'example.com',
+      scope: 'Namespaced',
+      names: { kind: 'Widget', plural: 'widgets' },
+      versions: [version],
+      ...more,
+    },
+  });
+  const found = (next: object, before?: object) => wrong('CustomResourceDefinition', next, before);
+  expect(made('CustomResourceDefinition', crd())['spec']).toMatchObject({
+    conversion: { strategy: 'None' },
+    names: { singular: 'widget', listKind: 'WidgetList' },
+  });
+  expect(found(crd())).toEqual([]);
+  expect(found(crd({ names: { kind: 'Widget', plural: 'gadgets' } }))).toEqual([
+    'metadata.name: Invalid value: "widgets.example.com": must be spec.names.plural+"."+spec.group',
+  ]);
+  expect(found(crd({}, { name: 'v1', served: true, storage: false }))).toEqual([
+    'spec.versions: Invalid value: ["v1"]: must have exactly one version marked as storage version',
+  ]);
+  expect(found(crd({ scope: 'Cluster' }), crd())).toEqual([
+    'spec.scope: Invalid value: "Cluster": field is immutable',
+  ]);
+});
+
 test('everything that is shipped to users passes', () => {
   const root = join(import.meta.dirname, '../../../..');
   const files = ['deploy', 'examples'].flatMap((folder) =>

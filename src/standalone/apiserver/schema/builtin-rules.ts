@@ -1,5 +1,6 @@
 import type { ApiObject, FieldError, JsonObject, KindInfo } from '../kind.ts';
 import { cloneJson, sameJson } from '../registry/json.ts';
+import { definitionRules } from './rules/definition-rules.ts';
 import { mapIn } from './rules/draft.ts';
 import { objectDefaults } from './rules/object-defaults.ts';
 import { objectRules } from './rules/object-rules.ts';
@@ -30,6 +31,7 @@ const rules = {
   ...workloadRules,
   ...storageRules,
   ...objectRules,
+  ...definitionRules,
 } as unknown as Readonly<Record<string, Rule>>;
 
 const withoutHead = (object: ApiObject): JsonObject => {
