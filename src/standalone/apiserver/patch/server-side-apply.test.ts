@@ -158,6 +158,32 @@ test('what a manager no longer applies goes, with all that was below it; what ot
   expect(JSON.stringify(one)).not.toContain('sidecar');
 });
 
+test('an item goes with its applier, even where someone had changed a field in it', () => {
+  const of = (containers: JsonObject[]) => deployment({ template: { spec: { containers } } });
+  const live = apply(undefined, of([{ name: 'c' }, { name: 'd', image: 'one' }]));
+  const changed = update(
+    live,
+    setSpec(live, { template: { spec: { containers: [{ name: 'c' }, { name: 'd', image: 'two' }] } } }),
+    'set-image',
+  );
+  expect(entry(changed, 'set-image')).toBeDefined();
+  const left = apply(changed, of([{ name: 'c' }]));
+  expect((left as JsonObject)['spec']).toMatchObject({ template: { spec: { containers: [{ name: 'c' }] } } });
+  expect(entries(left).map((e) => e['manager'])).toEqual(['a']);
+});
+
+test('a key of a map is owned itself, beside what it holds', () => {
+  const sections: StructuralSchema = {
+    type: 'object',
+    additionalProperties: { type: 'object', additionalProperties: { type: 'string' } },
+  };
+  const custom: StructuralSchema = { type: 'object', properties: { spec: sections } };
+  const of = (spec: JsonObject) =>
+    object({ apiVersion: 'x.io/v1', kind: 'X', metadata: { name: 'x' }, spec });
+  const made = apply(undefined, of({ osd: { a: '1' } }), 'a', { schema: custom });
+  expect(entry(made, 'a')?.['fieldsV1']).toEqual({ 'f:spec': { 'f:osd': { '.': {}, 'f:a': {} } } });
+});
+
 test('applying the same again is nothing: the same object, the same time', () => {
   const live = apply(undefined, deployment());
   expect(apply(live, deployment(), 'a', { now: '2027-01-01T00:00:00Z' })).toEqual(live);

@@ -105,3 +105,25 @@ test('fields that the kind does not know are a warning once, and owned by nobody
   );
   expect(strict.body['message']).toContain('strict decoding error: unknown field "dada"');
 });
+
+test('who scaled is told apart from who wrote the object', async () => {
+  const replicaSets = '/apis/apps/v1/namespaces/default/replicasets';
+  const set = (replicas: number) => ({
+    apiVersion: 'apps/v1',
+    kind: 'ReplicaSet',
+    metadata: { name: 'scaled' },
+    spec: {
+      replicas,
+      selector: { matchLabels: { a: 'b' } },
+      template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } },
+    },
+  });
+  expect((await apply(`${replicaSets}/scaled`, set(1))).code).toBe(201);
+  const scale = { spec: { replicas: 3 } };
+  const merge = { 'content-type': 'application/merge-patch+json' };
+  await call('PATCH', `${replicaSets}/scaled/scale?fieldManager=hpa`, scale, merge);
+  const refused = await apply(`${replicaSets}/scaled`, set(2));
+  expect(refused.body['message']).toBe(
+    'Apply failed with 1 conflict: conflict with "hpa" with subresource "scale" using apps/v1: .spec.replicas',
+  );
+});

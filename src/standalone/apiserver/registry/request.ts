@@ -26,6 +26,8 @@ export interface WriteOptions {
   readonly dryRun: boolean;
   readonly fieldManager: string;
   readonly fieldValidation: FieldValidation;
+  /** The subresource that managedFields name, where the write is not of the object itself or its status. */
+  readonly trackedAs?: string;
 }
 
 /** What a plugin sees of a write. `object` may be changed before validation. */

@@ -74,7 +74,8 @@ export async function changeScale(
   wanted: (scale: JsonObject) => unknown,
 ): Promise<JsonObject> {
   const paths = pathsOf(kind, name);
-  const object = await writeChange(deps, kind, namespace, name, '', options, caller, (live) => {
+  const tracked: WriteOptions = { ...options, trackedAs: 'scale' };
+  const object = await writeChange(deps, kind, namespace, name, '', tracked, caller, (live) => {
     const scale = wanted(scaleOf(kind, live));
     const replicas = valueAt(scale, 'spec.replicas') ?? 0;
     if (typeof replicas !== 'number' || !Number.isInteger(replicas) || replicas < 0)

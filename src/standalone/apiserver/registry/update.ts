@@ -108,7 +108,7 @@ async function changeOf(
         operation: 'Update',
         schema: kind.schema,
         apiVersion: apiVersionOf(kind),
-        subresource: part,
+        subresource: options.trackedAs ?? part,
         hasStatus: kind.subresources.status,
         now: rfc3339(deps.clock.now()),
       });
