@@ -5,7 +5,7 @@ import { watchResource } from '../src/kube/watcher.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { withDeadline } from '../src/lib/deadline.ts';
 import { bareCreatesMs } from './floor-ceph.ts';
-import { openInstanceCeph } from './instance.ts';
+import { cpuByRole, openInstanceCeph, whoWorked } from './instance.ts';
 import type { Measure, MeasureContext } from './measure.ts';
 
 const count = 250;
@@ -30,7 +30,9 @@ export const claims: Measure = {
     const ceph = await openInstanceCeph(instance, signal);
     try {
       const floor = await bareCreatesMs(ceph, 'replicapool', count, signal);
+      const before = await cpuByRole(instance);
       const figure = await allBoundMs(context);
+      context.note(`CPU: ${whoWorked(before, await cpuByRole(instance))}`);
       return [{ name: `${count} claims -> Bound`, floor, figure, unit: 'ms', budget: { times: 1.5 } }];
     } finally {
       await ceph.close();

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { access, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { brokerThreads, type SpawnBroker } from '../src/ceph/broker/spawn-broker.ts';
 import { openCeph } from '../src/ceph/open-ceph.ts';
@@ -16,7 +16,7 @@ import { runCommand } from '../src/lib/run-command.ts';
 import { readInstance, type OpenInstance } from '../src/standalone/instance.ts';
 import { layout, type Layout } from '../src/standalone/layout.ts';
 import { findCephTree } from '../test/support/ceph-tree.ts';
-import { listProcesses, withDescendants, type RunningProcess } from './processes.ts';
+import { listProcesses, roleOf, usageOf, withDescendants, type RunningProcess } from './processes.ts';
 
 export interface BenchInstance {
   readonly dataDir: string;
@@ -146,7 +146,28 @@ async function brokerInNode(instance: BenchInstance): Promise<SpawnBroker> {
     });
 }
 
-/** Looks until `test` is content; DeadlineError-like failure with `what` after `timeoutMs`. */
+/** CPU time by role, Ceph and containerd under their own names: where a measure's time went. */
+export async function cpuByRole(instance: BenchInstance): Promise<ReadonlyMap<string, number>> {
+  const sums = new Map<string, number>();
+  for (const one of await instance.processes()) {
+    const name = roleOf(one) ?? basename(one.args[0] ?? '');
+    const usage = await usageOf(one.pid).catch(() => undefined); // It may have ended.
+    if (usage && name !== '') sums.set(name, (sums.get(name) ?? 0) + usage.cpuMs);
+  }
+  return sums;
+}
+
+/** `server 3.1 s, ceph-osd 1.2 s`: who worked between two looks, the busiest first. */
+export function whoWorked(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): string {
+  return [...after]
+    .map(([name, ms]) => ({ name, ms: ms - (before.get(name) ?? 0) }))
+    .filter(({ ms }) => ms >= 50)
+    .sort((a, b) => b.ms - a.ms)
+    .map(({ name, ms }) => `${name} ${(ms / 1000).toFixed(2)} s`)
+    .join(', ');
+}
+
+/** Looks until `test` is content; fails, naming `what`, after `timeoutMs`. */
 export async function until(
   what: string,
   timeoutMs: number,
