@@ -6,7 +6,9 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import { createKubeClient } from '../../src/kube/undici-client.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const bundle = join(root, 'dist/holdfast.mjs');
+/** The bundle that is tested: the built one, or another folder's, where several are built at once. */
+export const bundle = join(process.env['HOLDFAST_TEST_DIST'] ?? join(root, 'dist'), 'holdfast.mjs');
+export const examples = join(root, 'examples');
 
 export interface Outcome {
   readonly code: number;

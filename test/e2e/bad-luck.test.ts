@@ -1,0 +1,299 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readInstance } from '../../src/standalone/instance.ts';
+import { tracesOf, withWords, type SeenProcess } from '../support/instance-traces.ts';
+import { examples, standaloneInstance } from '../support/standalone.ts';
+
+// kill -9, one process after the other, on one instance, while a pod writes and fsyncs without a pause. Each
+// comes back by itself, the pod never sees an error, and nothing is there twice. The tests build on each other.
+
+const dataDir = '/var/lib/hf-e2e-luck';
+const instance = standaloneInstance(dataDir);
+const { kubectl, kubectlOutcome, holdfast } = instance;
+const found: string[] = [];
+
+const claim = (name: string) => ({
+  apiVersion: 'v1',
+  kind: 'PersistentVolumeClaim',
+  metadata: { name, namespace: 'default' },
+  spec: {
+    storageClassName: 'rook-ceph-block',
+    accessModes: ['ReadWriteOnce'],
+    resources: { requests: { storage: '1Gi' } },
+  },
+});
+
+// A numbered line at a time, each on the disk before the next. The first error ends it for good.
+const writing = `
+i=0
+while true; do
+  i=$((i + 1))
+  echo "line $i" | dd of=/data/log oflag=append conv=notrunc,fsync 2>/tmp/error || { cat /tmp/error; exit 1; }
+  sleep 0.05
+done`;
+
+const pod = (name: string, claimName: string, script: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: 'default' },
+  spec: {
+    restartPolicy: 'Never',
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      {
+        name: 'main',
+        image: 'busybox',
+        command: ['sh', '-c', script],
+        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+      },
+    ],
+    volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
+  },
+});
+
+async function apply(...objects: readonly object[]): Promise<void> {
+  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+  const ended = await kubectlOutcome(['apply', '-f', '-'], list);
+  if (ended.code !== 0) throw new Error(ended.stderr);
+}
+
+async function eventually(what: string, limitMs: number, look: () => Promise<boolean>): Promise<number> {
+  const startedMs = performance.now();
+  while (!(await look().catch(() => false))) {
+    if (performance.now() - startedMs > limitMs) throw new Error(`${what}: not within ${limitMs} ms`);
+    await sleep(100);
+  }
+  return performance.now() - startedMs;
+}
+
+const processes = async () => {
+  const id = (await readInstance(dataDir))?.config.id ?? '';
+  return (await tracesOf(dataDir, id)).processes;
+};
+const programs = (all: readonly SeenProcess[], name: string) =>
+  all.filter(({ args }) => args[0]?.split('/').at(-1) === name);
+
+/** Every process that must be there once, or as often as `times` says. */
+const census: readonly { name: string; times: number; of: (all: readonly SeenProcess[]) => SeenProcess[] }[] =
+  [
+    ...['supervisor', 'server', 'node', 'operator', 'mounter'].map((role) => ({
+      name: role,
+      times: 1,
+      of: (all: readonly SeenProcess[]) => withWords(all, role),
+    })),
+    { name: 'csi controller', times: 1, of: (all) => withWords(all, 'csi', 'controller') },
+    { name: 'csi node', times: 1, of: (all) => withWords(all, 'csi', 'node') },
+    { name: 'etcd', times: 1, of: (all) => programs(all, 'etcd') },
+    { name: 'containerd', times: 1, of: (all) => programs(all, 'containerd') },
+    { name: 'ceph-mon', times: 3, of: (all) => programs(all, 'ceph-mon') },
+    { name: 'ceph-mgr', times: 1, of: (all) => programs(all, 'ceph-mgr') },
+    { name: 'ceph-osd', times: 3, of: (all) => programs(all, 'ceph-osd') },
+    { name: 'qemu-storage-daemon', times: 1, of: (all) => programs(all, 'qemu-storage-daemon') },
+  ];
+const counted = (all: readonly SeenProcess[]) =>
+  Object.fromEntries(census.map(({ name, of }) => [name, of(all).length]));
+const expected = Object.fromEntries(census.map(({ name, times }) => [name, times]));
+
+async function only(name: string): Promise<SeenProcess> {
+  const one = census.find((entry) => entry.name === name)?.of(await processes())[0];
+  if (!one) throw new Error(`no ${name} runs`);
+  return one;
+}
+
+interface PodList {
+  items: {
+    metadata: { name: string; uid: string; labels?: Record<string, string> };
+    status: {
+      phase: string;
+      conditions?: { type: string; status: string }[];
+      containerStatuses?: { containerID: string; restartCount: number }[];
+    };
+  }[];
+}
+const pods = async (...args: string[]) =>
+  (JSON.parse(await kubectl('get', 'pods', ...args, '-o', 'json')) as PodList).items;
+const isReady = ({ status }: PodList['items'][number]) =>
+  status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
+
+async function linesWritten(): Promise<number> {
+  const last = await kubectl('exec', 'writer', '--', 'tail', '-n', '1', '/data/log');
+  return Number(/^line (\d+)\n$/.exec(last)?.[1] ?? Number.NaN);
+}
+
+/** The writer goes on, in the very container that it was started in. */
+async function writerGoesOn(limitMs: number): Promise<void> {
+  let first = Number.NaN;
+  await eventually('the writer can be asked', limitMs, async () =>
+    Number.isInteger((first = await linesWritten())),
+  );
+  await eventually('the writer goes on', limitMs, async () => (await linesWritten()) > first);
+  const [writer] = await pods('-l', 'app=writer');
+  expect(writer?.status).toMatchObject({ phase: 'Running' });
+  expect(writer?.status.containerStatuses?.[0]).toMatchObject({
+    containerID: writerContainer,
+    restartCount: 0,
+  });
+}
+
+async function clusterHealthy(limitMs: number): Promise<number> {
+  return await eventually('Ceph is healthy', limitMs, async () => {
+    const status = JSON.parse(
+      await kubectl(
+        '-n',
+        'rook-ceph',
+        'exec',
+        'deploy/rook-ceph-tools',
+        '--',
+        'ceph',
+        '-s',
+        '--format',
+        'json',
+      ),
+    ) as { health: { status: string }; quorum: number[]; osdmap: { num_up_osds: number } };
+    return (
+      status.health.status === 'HEALTH_OK' && status.quorum.length === 3 && status.osdmap.num_up_osds === 3
+    );
+  });
+}
+
+/** A claim binds and a pod on it reads what it wrote: every part of the way works. */
+async function newVolumeWorks(name: string): Promise<void> {
+  await apply(claim(name), pod(name, name, 'echo hello > /data/file && sync /data/file && cat /data/file'));
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', `pod/${name}`, '--timeout=60s');
+  expect(await kubectl('logs', name)).toBe('hello\n');
+  await kubectl('delete', 'pod', name, '--wait');
+  await kubectl('delete', 'pvc', name, '--wait');
+}
+
+let writerContainer = '';
+let mounterPod = '';
+let loops = 0;
+
+beforeAll(async () => {
+  await instance.purge(); // What a run that was killed left behind.
+  expect(await holdfast('up')).toMatchObject({ code: 0 });
+  expect(await holdfast('demo')).toMatchObject({ code: 0 });
+  await kubectl('delete', 'pod', 'holdfast-demo-reader', '--wait');
+  await kubectl('delete', 'pvc', 'holdfast-demo', '--wait');
+  await kubectl('apply', '-f', join(examples, 'ceph/toolbox.yaml'));
+  const writer = pod('writer', 'writer', writing);
+  await apply(claim('writer'), { ...writer, metadata: { ...writer.metadata, labels: { app: 'writer' } } });
+  await kubectl('wait', '--for=condition=Ready', 'pod/writer', '--timeout=60s');
+  await kubectl('-n', 'rook-ceph', 'rollout', 'status', 'deploy/rook-ceph-tools', '--timeout=60s');
+  writerContainer = (await pods('-l', 'app=writer'))[0]?.status.containerStatuses?.[0]?.containerID ?? '';
+  mounterPod = (await pods('-n', 'rook-ceph', '-l', 'app=holdfast-mounter'))[0]?.metadata.uid ?? '';
+  expect([writerContainer, mounterPod]).not.toContain('');
+  await eventually('the demo volume is gone', 30_000, async () => counts(await processes()));
+  loops = (await tracesOf(dataDir, (await readInstance(dataDir))?.config.id ?? '')).loops.length;
+});
+const counts = (all: readonly SeenProcess[]) => JSON.stringify(counted(all)) === JSON.stringify(expected);
+
+afterAll(async () => {
+  console.log(['recovery after kill -9:', ...found].join('\n  '));
+  await instance.purge();
+});
+
+const apiAnswers = async () => (await kubectlOutcome(['get', '--raw', '/readyz'])).code === 0;
+const nodeAnswers = async () => (await kubectlOutcome(['exec', 'writer', '--', 'true'])).code === 0;
+const nothing = async () => true;
+
+test.each([
+  // The name, within how long it is back and serves (ms), and what shows that it serves.
+  { name: 'supervisor', limitMs: 10_000, serves: async () => (await holdfast('status')).code === 0 },
+  { name: 'server', limitMs: 15_000, serves: apiAnswers },
+  { name: 'node', limitMs: 15_000, serves: nodeAnswers },
+  { name: 'etcd', limitMs: 20_000, serves: apiAnswers },
+  { name: 'containerd', limitMs: 20_000, serves: nodeAnswers },
+  { name: 'operator', limitMs: 20_000, serves: nothing },
+  { name: 'csi controller', limitMs: 20_000, serves: nothing },
+  { name: 'csi node', limitMs: 20_000, serves: nothing },
+  { name: 'ceph-mon', limitMs: 60_000, serves: async () => (await clusterHealthy(60_000)) > 0 },
+  { name: 'ceph-osd', limitMs: 60_000, serves: async () => (await clusterHealthy(60_000)) > 0 },
+])('$name comes back by itself, and the writer never notices', async ({ name, limitMs, serves }) => {
+  const victim = await only(name);
+  const before = await processes();
+  process.kill(victim.pid, 'SIGKILL');
+  const backMs = await eventually(`${name} is back`, limitMs, async () => {
+    const now = await processes();
+    const again = census.find((entry) => entry.name === name)?.of(now) ?? [];
+    return again.every(({ identity }) => identity !== victim.identity) && counts(now);
+  });
+  const servesMs = await eventually(`${name} serves`, limitMs, serves);
+  found.push(
+    `${name.padEnd(16)} process ${Math.round(backMs)} ms, serves ${Math.round(backMs + servesMs)} ms`,
+  );
+  await writerGoesOn(limitMs);
+  // Those that had no part in it are the very same processes as before.
+  const same = ['qemu-storage-daemon', 'ceph-mgr', 'mounter', ...(name === 'etcd' ? [] : ['etcd'])];
+  const now = await processes();
+  for (const other of same) {
+    const of = census.find((entry) => entry.name === other)?.of;
+    expect(
+      of?.(now).map(({ identity }) => identity),
+      other,
+    ).toEqual(of?.(before).map(({ identity }) => identity));
+  }
+});
+
+test('a broker that is killed is replaced by the next call', async () => {
+  const children = withWords(await processes(), 'broker');
+  expect(children.length).toBeGreaterThanOrEqual(1);
+  for (const { pid } of children) process.kill(pid, 'SIGKILL');
+  const startedMs = performance.now();
+  await newVolumeWorks('after-broker');
+  found.push(
+    `brokers          a claim, a pod and their end took ${Math.round(performance.now() - startedMs)} ms after it`,
+  );
+  await writerGoesOn(20_000);
+});
+
+test('mounts outlive the pods of the CSI driver, and the mounter is replaced by nobody', async () => {
+  for (const app of ['csi-rbdplugin', 'csi-rbdplugin-provisioner'])
+    await kubectl('-n', 'rook-ceph', 'delete', 'pod', '-l', `app=${app}`, '--wait');
+  await writerGoesOn(20_000);
+  const patch = JSON.stringify({ spec: { template: { metadata: { annotations: { touched: 'yes' } } } } });
+  await kubectl('-n', 'rook-ceph', 'patch', 'daemonset', 'holdfast-mounter', '--type=merge', '-p', patch);
+  await eventually('the pods are back', 60_000, async () => {
+    const all = await pods('-n', 'rook-ceph');
+    const csi = all.filter(({ metadata }) => metadata.labels?.['app']?.startsWith('csi-rbdplugin'));
+    return csi.length === 2 && csi.every(isReady);
+  });
+  await newVolumeWorks('after-pods');
+  const mounters = await pods('-n', 'rook-ceph', '-l', 'app=holdfast-mounter');
+  expect(mounters.map(({ metadata }) => metadata.uid)).toEqual([mounterPod]);
+  expect(mounters[0]?.status.containerStatuses?.[0]?.restartCount).toBe(0);
+});
+
+test('after all of it nothing is there twice, nothing leaked, and every line is on the disk', async () => {
+  await clusterHealthy(60_000);
+  await eventually('as many processes of each kind as before', 30_000, async () => counts(await processes()));
+  expect(counted(await processes())).toEqual(expected);
+  const after = await tracesOf(dataDir, (await readInstance(dataDir))?.config.id ?? '');
+  expect(after.loops).toHaveLength(loops);
+  const deployments = JSON.parse(await kubectl('-n', 'rook-ceph', 'get', 'deployments', '-o', 'json')) as {
+    items: {
+      metadata: { name: string };
+      spec: { replicas: number; selector: { matchLabels: Record<string, string> } };
+    }[];
+  };
+  for (const { metadata, spec } of deployments.items) {
+    const labels = Object.entries(spec.selector.matchLabels).map(([key, value]) => `${key}=${value}`);
+    const own = await pods('-n', 'rook-ceph', '-l', labels.join(','));
+    expect(
+      own.map(({ metadata: { name } }) => name),
+      metadata.name,
+    ).toHaveLength(spec.replicas);
+  }
+  await kubectl('delete', 'pod', 'writer', '--wait');
+  // Lines 1, 2, 3, ... without a gap or a half line, read by another pod after a new mount.
+  const check = `awk '$0 != "line " NR { print "line " NR " is: " $0; bad = 1; exit 1 } END { if (!bad) print NR }' /data/log`;
+  await apply(pod('checker', 'writer', check));
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/checker', '--timeout=60s');
+  const lines = Number(await kubectl('logs', 'checker'));
+  console.log(`${lines} lines, all there`);
+  expect(lines).toBeGreaterThan(500);
+  await kubectl('delete', 'pod', 'checker', '--wait');
+  expect(await readFile(join(dataDir, 'log/supervisor.log'), 'utf8')).not.toContain('"level":"fatal"');
+});

@@ -1,0 +1,380 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mapLimit } from '../../src/lib/map-limit.ts';
+import { readInstance } from '../../src/standalone/instance.ts';
+import { noTraces, stillRunning, tracesOf, withWords, type Traces } from '../support/instance-traces.ts';
+import { bundle, examples, run, standaloneInstance } from '../support/standalone.ts';
+
+// The main job as a person runs it: the built bundle, one instance, real Ceph. The tests are one story and
+// build on each other.
+
+const dataDir = '/var/lib/hf-e2e-main';
+const instance = standaloneInstance(dataDir);
+const { kubectl, kubectlOutcome, holdfast } = instance;
+const canary = `hf-e2e-${randomBytes(6).toString('hex')}`;
+const canaries = ['/root', '/opt', '/var/tmp', '/usr/local', '/home'].map((folder) => join(folder, canary));
+const readerReady = ['wait', '--for=condition=Ready', 'pod/holdfast-demo-reader', '--timeout=90s'];
+
+let hostBefore: Awaited<ReturnType<typeof hostState>>;
+let running: Traces;
+
+/** What nothing here may change: packages, listening ports, /etc, forwarding, the kubelet's folder. */
+async function hostState() {
+  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8')));
+  const listening = tables.flatMap((table) => table.split('\n').map((line) => line.trim().split(/\s+/)));
+  const { stdout: etc } = await run('find', ['/etc', '-printf', '%p %s %m %u %T@\n']);
+  const { stdout: packages } = await run('dpkg-query', ['--show']);
+  const { stdout: rules } = await run('sh', ['-c', 'iptables-save 2>/dev/null | grep -v "^#" || true']);
+  return {
+    etc,
+    packages,
+    rules,
+    forward: await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8'),
+    kubelet: await stat('/var/lib/kubelet').then(
+      () => 'there',
+      () => 'absent',
+    ),
+    ports: new Set(listening.filter((fields) => fields[3] === '0A').map((fields) => fields[1] ?? '')),
+  };
+}
+
+const portOf = (socket: string) => Number.parseInt(socket.split(':').at(-1) ?? '', 16);
+async function instancePorts(): Promise<Set<number>> {
+  const config = (await readInstance(dataDir))?.config;
+  if (!config) throw new Error('there is no instance');
+  return new Set([config.apiPort, config.etcdPort, config.etcdPeerPort]);
+}
+
+const instanceId = async () => (await readInstance(dataDir))?.config.id ?? '';
+const traces = async () => await tracesOf(dataDir, await instanceId());
+const words = (text: string) => text.trim().split(/\s+/);
+const json = async <T>(...args: string[]) => JSON.parse(await kubectl(...args, '-o', 'json')) as T;
+const toolbox = (...command: string[]) =>
+  kubectl('-n', 'rook-ceph', 'exec', 'deploy/rook-ceph-tools', '--', ...command);
+
+async function eventually(what: string, limitMs: number, look: () => Promise<boolean>): Promise<number> {
+  const startedMs = performance.now();
+  while (!(await look().catch(() => false))) {
+    if (performance.now() - startedMs > limitMs) throw new Error(`${what}: not within ${limitMs} ms`);
+    await sleep(200);
+  }
+  return performance.now() - startedMs;
+}
+
+async function clusterReady(limitMs: number): Promise<number> {
+  return await eventually('Ceph Ready and healthy', limitMs, async () => {
+    const path = '{.status.phase} {.status.ceph.health}';
+    const text = await kubectl(
+      '-n',
+      'rook-ceph',
+      'get',
+      'cephcluster',
+      'rook-ceph',
+      '-o',
+      `jsonpath=${path}`,
+    );
+    return text === 'Ready HEALTH_OK';
+  });
+}
+
+beforeAll(async () => {
+  await instance.purge(); // What a run that was killed left behind.
+  hostBefore = await hostState();
+  for (const path of canaries) await writeFile(path, 'of the host');
+});
+afterAll(async () => {
+  for (const path of canaries) await rm(path, { force: true });
+  await instance.purge();
+});
+
+test('wrong flags and folders end with one clear line, and start nothing', async () => {
+  const link = '/var/lib/hf-e2e-link';
+  await mkdir(`${link}-target`, { recursive: true });
+  await symlink(`${link}-target`, link);
+  try {
+    const cases: [readonly string[], RegExp][] = [
+      [
+        ['up', '--data-dir', '/home'],
+        /^holdfast: --data-dir \/home: is a system folder; give one of its own/,
+      ],
+      [['up', '--data-dir', link], /^holdfast: --data-dir .* is a symlink; give the folder it points to/],
+      [['down', '--purge', '--data-dir', link], /^holdfast: --data-dir .* is a symlink/],
+      [['up', '--data-dir', 'here'], /^holdfast: --data-dir here: give an absolute path/],
+      [
+        ['up', '--disks', 'abc', '--data-dir', dataDir],
+        /^holdfast: --disks abc: give a whole number from 0 to/,
+      ],
+      [
+        ['up', '--disks', '-1', '--data-dir', dataDir],
+        /^holdfast: --disks -1: give a whole number from 0 to/,
+      ],
+      [
+        ['up', '--disk-size', '5X', '--data-dir', dataDir],
+        /^holdfast: --disk-size 5X: give a size such as 10Gi/,
+      ],
+      [
+        ['up', '--disk-size', '1Mi', '--data-dir', dataDir],
+        /^holdfast: --disk-size 1Mi: a disk needs at least/,
+      ],
+      [['up', '--data-dir', dataDir, 'now'], /too many arguments/],
+      [['up', '--dsks', '3'], /unknown option '--dsks'/],
+      [['upp'], /unknown command 'upp'/],
+      [['demo', '--data-dir', dataDir], /^holdfast: no instance in .*; holdfast up makes one/],
+      [['kubeconfig', '--data-dir', dataDir], /^holdfast: no kubeconfig in .*; holdfast up makes one/],
+      [['logs', '--data-dir', dataDir], /^holdfast: no instance in .*; holdfast up makes one/],
+    ];
+    const check = async ([args, says]: (typeof cases)[number]) => {
+      const ended = await run(process.execPath, [bundle, ...args]);
+      expect(ended, args.join(' ')).toMatchObject({ code: 1, stdout: '' });
+      expect(ended.stderr, args.join(' ')).toMatch(says);
+      expect(ended.stderr, args.join(' ')).not.toContain('    at '); // No stack.
+    };
+    await mapLimit(cases, 4, check);
+    await expect(stat(dataDir)).rejects.toThrow('ENOENT');
+  } finally {
+    await rm(link);
+    await rm(`${link}-target`, { recursive: true });
+  }
+});
+
+test('Ctrl-C during up, at any moment, leaves what the next up completes', async () => {
+  const codes: (number | null)[] = [];
+  for (const afterMs of [40, 150, 300, 500, 800, 1200, 2000]) {
+    const child = spawn(process.execPath, [bundle, 'up', '--data-dir', dataDir], { stdio: 'ignore' });
+    const ended = new Promise<number | null>((done) => child.once('close', done));
+    await sleep(afterMs);
+    child.kill('SIGINT');
+    codes.push(await ended);
+  }
+  // 130 as shells say it; null where the signal came before Node could take it; 0 where it was done by then.
+  expect(codes.every((code) => code === 130 || code === 0 || code === null)).toBe(true);
+  expect(codes.filter((code) => code === 130).length).toBeGreaterThanOrEqual(3);
+});
+
+test('up twice at once makes one instance', async () => {
+  const ends = await Promise.all([holdfast('up'), holdfast('up')]);
+  expect(ends.map(({ code, stderr }) => ({ code, stderr }))).toEqual([
+    { code: 0, stderr: '' },
+    { code: 0, stderr: '' },
+  ]);
+  const { processes, links, cgroups } = await traces();
+  for (const role of ['supervisor', 'server', 'node'])
+    expect(withWords(processes, role), role).toHaveLength(1);
+  expect(processes.filter(({ args }) => args[0]?.endsWith('/etcd'))).toHaveLength(1);
+  expect(processes.filter(({ args }) => args[0]?.endsWith('/containerd'))).toHaveLength(1);
+  expect(links).toHaveLength(1);
+  expect(cgroups.length).toBeGreaterThan(0);
+  expect((await stat(dataDir)).mode & 0o777).toBe(0o700);
+  const ports = await instancePorts();
+  const own = [...(await hostState()).ports].filter((port) => ports.has(portOf(port)));
+  expect(own.length).toBeGreaterThanOrEqual(4); // The API on loopback and fabric, etcd, its peer port.
+  for (const socket of own) expect(socket).not.toMatch(/^0+:/); // None to the world.
+});
+
+test('the demo runs: Ceph healthy, a pod writes, a second one verifies', async () => {
+  const ended = await holdfast('demo');
+  expect(ended).toMatchObject({ code: 0, stderr: '' });
+  expect(ended.stdout).toContain('demo.bin: OK');
+  expect(ended.stdout).toContain('Try next:');
+});
+
+test('the bytes are in Ceph, as its own tools see it', async () => {
+  await kubectl('apply', '-f', join(examples, 'ceph/toolbox.yaml'));
+  await kubectl('-n', 'rook-ceph', 'rollout', 'status', 'deploy/rook-ceph-tools', '--timeout=60s');
+  const images = words(await toolbox('rbd', 'ls', 'replicapool'));
+  expect(images).toHaveLength(1);
+  expect(images[0]).toMatch(/^csi-vol-/);
+  const du = JSON.parse(await toolbox('rbd', 'du', '-p', 'replicapool', '--format', 'json')) as {
+    images: { name: string; provisioned_size: number; used_size: number }[];
+  };
+  expect(du.images[0]).toMatchObject({ name: images[0], provisioned_size: 1024 ** 3 });
+  expect(du.images[0]?.used_size).toBeGreaterThanOrEqual(16 * 1024 ** 2);
+  const df = JSON.parse(await toolbox('ceph', 'osd', 'df', '--format', 'json')) as {
+    nodes: { status: string; kb_used_data: number }[];
+  };
+  expect(df.nodes.map(({ status }) => status)).toEqual(['up', 'up', 'up']);
+  for (const osd of df.nodes) expect(osd.kb_used_data).toBeGreaterThanOrEqual(16 * 1024); // Three copies.
+});
+
+test('kubectl behaves as on a cluster', async () => {
+  const all = 'cephclusters,cephblockpools,pvc,pv,pods,nodes,storageclasses';
+  const table = await kubectl('get', all, '-A');
+  for (const name of [
+    'cephcluster.ceph.rook.io/rook-ceph',
+    'replicapool',
+    'holdfast-demo',
+    'rook-ceph-block',
+    'node1',
+  ])
+    expect(table).toContain(name);
+  expect(await kubectl('get', 'cephclusters', '-A')).toMatch(/PHASE.*HEALTH[^]*Ready.*HEALTH_OK/);
+  expect(await kubectl('get', 'pods')).toMatch(/READY\s+STATUS\s+RESTARTS[^]*1\/1\s+Running\s+0/);
+  expect(await kubectl('get', 'pvc')).toMatch(/STATUS[^]*Bound/);
+  const described = await kubectl('describe', 'pod', 'holdfast-demo-reader');
+  expect(described).toMatch(/Events:[^]*Scheduled[^]*Started/);
+  expect(await kubectl('describe', 'pvc', 'holdfast-demo')).toContain('ProvisioningSucceeded');
+  expect(await kubectl('explain', 'cephcluster.spec')).toMatch(/FIELDS:[^]*dataDirHostPath/);
+  expect(await kubectl('explain', 'pod.spec.containers')).toContain('volumeMounts');
+  expect(await kubectl('auth', 'can-i', 'create', 'cephclusters')).toContain('yes');
+  expect(await kubectlOutcome(['auth', 'can-i', 'get', 'secrets', '--as', 'nobody'])).toMatchObject({
+    code: 1,
+    stdout: 'no\n',
+  });
+});
+
+test('exec, with stdin and on a terminal, and its exit code', async () => {
+  const exec = (...more: string[]) => ['exec', ...more];
+  const text = randomBytes(300_000).toString('base64');
+  const echoed = await kubectlOutcome(exec('-i', 'holdfast-demo-reader', '--', 'cat'), text);
+  expect(echoed.code).toBe(0);
+  expect(echoed.stdout === text).toBe(true);
+  const failed = await kubectlOutcome(exec('holdfast-demo-reader', '--', 'sh', '-c', 'echo bad >&2; exit 7'));
+  expect(failed).toMatchObject({ code: 7, stdout: '' });
+  expect(failed.stderr).toContain('bad');
+  const command = `stty cols 91 rows 33; '${process.execPath}' '${bundle}' kubectl exec -it holdfast-demo-reader -- sh -c 'tty; stty size; read line; echo "read <$line>"'`;
+  const terminal = await run('script', ['-qec', command, '/dev/null'], {
+    env: { HOLDFAST_DATA_DIR: dataDir },
+    input: 'typed\n',
+    timeoutMs: 30_000,
+  });
+  expect(terminal.stdout).toMatch(/\/dev\/pts\/\d+/);
+  expect(terminal.stdout).toContain('33 91');
+  expect(terminal.stdout).toContain('read <typed>');
+});
+
+const ticker = (name: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: 'default' },
+  spec: {
+    restartPolicy: 'Never',
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      {
+        name: 'main',
+        image: 'busybox',
+        command: ['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.2; done'],
+      },
+    ],
+  },
+});
+
+test('apply, logs -f to the end of the pod, wait, delete', async () => {
+  const applied = await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(ticker('ticker')));
+  expect(applied).toMatchObject({ code: 0, stdout: 'pod/ticker created\n' });
+  const again = await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(ticker('ticker')));
+  expect(again).toMatchObject({ code: 0, stdout: 'pod/ticker unchanged\n' });
+  await eventually('the pod has started', 20_000, async () => {
+    const phase = await kubectl('get', 'pod', 'ticker', '-o', 'jsonpath={.status.phase}');
+    return phase === 'Running' || phase === 'Succeeded';
+  });
+  expect(await kubectl('logs', '-f', 'ticker')).toBe(
+    [1, 2, 3, 4, 5, 6, 7, 8].map((i) => `line ${i}\n`).join(''),
+  );
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/ticker', '--timeout=20s');
+  expect(await kubectl('delete', 'pod', 'ticker')).toContain('pod "ticker" deleted');
+  expect(await kubectlOutcome(['get', 'pod', 'ticker'])).toMatchObject({
+    code: 1,
+    stderr: 'Error from server (NotFound): pods "ticker" not found\n',
+  });
+});
+
+test('no file of the host shows in a pod, not even in one that sees all of its node', async () => {
+  const pod = {
+    ...ticker('looker'),
+    spec: {
+      restartPolicy: 'Never',
+      hostPID: true,
+      hostNetwork: true,
+      containers: [
+        {
+          name: 'main',
+          image: 'busybox',
+          securityContext: { privileged: true },
+          command: [
+            'sh',
+            '-c',
+            `find /node /proc/1/root -name proc -prune -o -name sys -prune -o \\( -name ${canary} -o -name instance.json -o -name etcd-client.key \\) -print; ls /node/var/lib; cat /proc/1/mountinfo`,
+          ],
+          volumeMounts: [{ name: 'node', mountPath: '/node' }],
+        },
+      ],
+      volumes: [{ name: 'node', hostPath: { path: '/' } }],
+    },
+  };
+  expect(await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(pod))).toMatchObject({ code: 0 });
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/looker', '--timeout=60s');
+  const seen = await kubectl('logs', 'looker');
+  expect(seen).toContain('kubelet'); // It has looked at its node.
+  expect(seen).not.toContain(canary);
+  expect(seen).not.toContain('instance.json');
+  expect(seen).not.toContain('.key');
+  await kubectl('delete', 'pod', 'looker');
+});
+
+test('a second up finds everything, changes nothing, and answers fast', async () => {
+  const before = await traces();
+  const startedMs = performance.now();
+  expect(await holdfast('up')).toMatchObject({ code: 0, stderr: '' });
+  const tookMs = performance.now() - startedMs;
+  console.log(`second up: ${Math.round(tookMs)} ms`);
+  expect(tookMs).toBeLessThan(6000);
+  const pids = ({ processes }: Traces) =>
+    ['supervisor', 'server', 'node', 'operator', 'mounter'].map((role) =>
+      withWords(processes, role).map(({ pid }) => pid),
+    );
+  expect(pids(await traces())).toEqual(pids(before));
+  expect((await holdfast('status')).code).toBe(0);
+});
+
+test('down leaves no process, loop, mount, link, route or cgroup', async () => {
+  running = await traces();
+  expect(running.processes.length).toBeGreaterThan(30);
+  expect(running.loops.length).toBeGreaterThanOrEqual(4); // Three disks and the attached volume.
+  const id = await instanceId();
+  const startedMs = performance.now();
+  expect(await holdfast('down')).toMatchObject({ code: 0, stderr: '' });
+  console.log(`down: ${Math.round(performance.now() - startedMs)} ms`);
+  expect(await tracesOf(dataDir, id)).toEqual(noTraces);
+  expect(await stillRunning(running.processes)).toEqual([]);
+  expect((await holdfast('status')).code).toBe(3);
+  const again = await holdfast('down');
+  expect(again.code).toBe(0);
+  expect(again.stdout).toContain('nothing was running');
+});
+
+test('up brings the same data back', async () => {
+  const startedMs = performance.now();
+  expect(await holdfast('up')).toMatchObject({ code: 0, stderr: '' });
+  console.log(`up on existing data: ${Math.round(performance.now() - startedMs)} ms`);
+  const readyMs = await clusterReady(100_000);
+  console.log(`Ceph Ready again after: ${Math.round(readyMs)} ms`);
+  await kubectl(...readerReady);
+  // It was started anew, and has read and verified again what the first pod wrote.
+  const pod = await json<{ status: { containerStatuses: { restartCount: number }[] } }>(
+    'get',
+    'pod',
+    'holdfast-demo-reader',
+  );
+  expect(pod.status.containerStatuses[0]?.restartCount).toBe(1);
+  expect(await kubectl('logs', 'holdfast-demo-reader')).toBe('demo.bin: OK\n');
+  console.log(`the pod verified its file after: ${Math.round(performance.now() - startedMs)} ms`);
+});
+
+test('down --purge leaves nothing, and the machine is as it was', async () => {
+  running = await traces();
+  const id = await instanceId();
+  const ports = await instancePorts();
+  expect(await holdfast('down', '--purge')).toMatchObject({ code: 0, stderr: '' });
+  await expect(stat(dataDir)).rejects.toThrow('ENOENT');
+  expect(await tracesOf(dataDir, id)).toEqual(noTraces);
+  expect(await stillRunning(running.processes)).toEqual([]);
+  const after = await hostState();
+  // Others on this machine may open ports meanwhile; what the instance had must be closed again.
+  const left = [...after.ports].filter((port) => !hostBefore.ports.has(port) && ports.has(portOf(port)));
+  expect({ ...after, ports: left }).toEqual({ ...hostBefore, ports: [] });
+});
