@@ -75,6 +75,7 @@ export function nodeUnits({ spec, treeHash, release, clock, processOf }: NodeUni
         const folder = `/opt/holdfast/releases/${release}`;
         const command = [
           `${folder}/node`,
+          '--max-semi-space-size=2', // As for the server; here as little as does not show.
           `${folder}/holdfast.mjs`,
           'node',
           '--config',

@@ -31,7 +31,15 @@ export function serverUnit(options: ServerUnitOptions): Unit {
     async start(signal, spawned) {
       const identity = await spawnDetached({
         file: node,
-        args: ['--max-old-space-size=1024', bundle, 'server', '--config', options.configFile],
+        // Room for new objects grows with a burst, such as a bring-up, to three times 16 MiB and stays.
+        args: [
+          '--max-old-space-size=1024',
+          '--max-semi-space-size=4',
+          bundle,
+          'server',
+          '--config',
+          options.configFile,
+        ],
         env: {},
         logFile: options.logFile,
       });
