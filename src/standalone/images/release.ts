@@ -33,15 +33,30 @@ export async function installRelease(dist: string, node: string, releases: strin
   return hash;
 }
 
-/** Removes releases that nothing can be running from any more: all but the newest few. */
+/** Removes releases that nothing runs from any more, but for the newest few: pods may be of an older one. */
 export async function removeOldReleases(releases: string, inUse: ReadonlySet<string>): Promise<void> {
   const names = (await readdir(releases)).filter((name) => /^[0-9a-f]{16}$/.test(name));
   const ages = await Promise.all(
     names.map(async (name) => ({ name, ms: (await stat(join(releases, name))).mtimeMs })),
   );
   const old = ages.toSorted((a, b) => b.ms - a.ms).slice(kept);
-  for (const { name } of old)
-    if (!inUse.has(name)) await rm(join(releases, name), { recursive: true, force: true });
+  if (old.length === 0) return;
+  const programs = await runningPrograms();
+  for (const { name } of old) {
+    const { dev, ino } = await stat(join(releases, name, 'node'));
+    if (!inUse.has(name) && !programs.has(`${dev}:${ino}`))
+      await rm(join(releases, name), { recursive: true, force: true });
+  }
+}
+
+/** Device and inode of every running program: a container's path says nothing, the file behind it does. */
+async function runningPrograms(): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (const pid of await readdir('/proc')) {
+    const program = /^\d+$/.test(pid) ? await stat(`/proc/${pid}/exe`).catch(() => undefined) : undefined;
+    if (program) found.add(`${program.dev}:${program.ino}`);
+  }
+  return found;
 }
 
 async function hashOf(dist: string, node: string): Promise<string> {

@@ -8,6 +8,7 @@ import { onlyChild } from './children.ts';
 import { writeNodeFiles } from './node-files.ts';
 import { attachDisks, detachDisks, deviceDenials, releaseSpareLoops, reserveSpareLoops } from './loops.ts';
 import type { MachineDeps } from './fabric.ts';
+import { abortFuse, fuseConnections } from './fuse.ts';
 import { hostLink } from './fabric.ts';
 import { runIp } from './tree-tools.ts';
 
@@ -202,6 +203,7 @@ export async function stopNode(
 ): Promise<void> {
   const { signal, clock } = deps;
   const hierarchies = await findHierarchies();
+  await abortFuse(await fuseConnections(init, spec.folder), spec.folder, signal);
   await removeGroup(hierarchies, groupOf(spec), deps);
   const isThere = async () => init !== undefined && (await isRunning(init));
   while (await isThere()) await clock.sleep(10, signal);
