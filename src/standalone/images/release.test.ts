@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -53,4 +54,22 @@ test('of old releases the newest few stay, and any that is in use', async () => 
   }
   await removeOldReleases(releases, new Set(['5'.repeat(16)]));
   expect((await readdir(releases)).toSorted()).toEqual([...names.slice(0, 3), names[4]]);
+});
+
+test('an old release stays while a process runs from it', async () => {
+  for (const [age, digit] of ['1', '2', '3', '4'].entries()) {
+    const folder = join(releases, digit.repeat(16));
+    await mkdir(folder, { recursive: true });
+    await copyFile('/bin/sleep', join(folder, 'node'));
+    await utimes(folder, 1000 - age, 1000 - age);
+  }
+  const oldest = join(releases, '4'.repeat(16));
+  const child = spawn(join(oldest, 'node'), ['60'], { stdio: 'ignore' });
+  await new Promise((resolve) => child.once('spawn', resolve));
+  await removeOldReleases(releases, new Set());
+  expect(await readdir(releases)).toContain('4'.repeat(16));
+  child.kill('SIGKILL');
+  await new Promise((resolve) => child.once('close', resolve));
+  await removeOldReleases(releases, new Set());
+  expect(await readdir(releases)).not.toContain('4'.repeat(16));
 });

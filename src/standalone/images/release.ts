@@ -43,9 +43,9 @@ export async function removeOldReleases(releases: string, inUse: ReadonlySet<str
   if (old.length === 0) return;
   const programs = await runningPrograms();
   for (const { name } of old) {
-    const { dev, ino } = await stat(join(releases, name, 'node'));
-    if (!inUse.has(name) && !programs.has(`${dev}:${ino}`))
-      await rm(join(releases, name), { recursive: true, force: true });
+    const program = await stat(join(releases, name, 'node')).catch(() => undefined);
+    const isRunning = program !== undefined && programs.has(`${program.dev}:${program.ino}`);
+    if (!inUse.has(name) && !isRunning) await rm(join(releases, name), { recursive: true, force: true });
   }
 }
 
