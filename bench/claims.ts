@@ -1,6 +1,8 @@
 import { performance } from 'node:perf_hooks';
-import { Namespaces, PersistentVolumeClaims } from '../src/api/core.ts';
-import type { KubeClient } from '../src/kube/client.ts';
+import { Namespaces, PersistentVolumeClaims, PersistentVolumes } from '../src/api/core.ts';
+import type { PersistentVolumeClaim } from 'kubernetes-types/core/v1.js';
+import type { KubeObject, Resource, Stored } from '../src/api/resource.ts';
+import type { KubeClient, Selection } from '../src/kube/client.ts';
 import { watchResource } from '../src/kube/watcher.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { withDeadline } from '../src/lib/deadline.ts';
@@ -45,8 +47,15 @@ async function allBoundMs({ instance, signal, note }: MeasureContext): Promise<n
   await client.create(Namespaces, { metadata: { name: namespace } }, { signal });
   const startedMs = performance.now();
   const since = () => performance.now() - startedMs;
-  const bound = watchBound(client, signal, since);
-  bound.catch(() => undefined);
+  const isBound = (claim: PersistentVolumeClaim) => claim.status?.phase === 'Bound';
+  const bound = whenSeen({ client, signal, since }, PersistentVolumeClaims, { namespace }, isBound);
+  const made = whenSeen(
+    { client, signal, since },
+    PersistentVolumes,
+    {},
+    (volume) => volume.spec?.claimRef?.namespace === namespace,
+  );
+  for (const one of [bound, made]) one.catch(() => undefined);
   await Promise.all(
     Array.from({ length: count }, (_, at) =>
       client.create(PersistentVolumeClaims, claimOf(namespace, `claim-${at}`), {
@@ -57,27 +66,40 @@ async function allBoundMs({ instance, signal, note }: MeasureContext): Promise<n
   );
   const created = since();
   const times = await bound;
-  const at = (share: number) => ((times[Math.ceil(share * count) - 1] ?? Number.NaN) / 1000).toFixed(2);
-  note(
-    `claims created after ${(created / 1000).toFixed(2)} s; Bound: first ${at(1 / count)}, half ${at(0.5)}, 90 % ${at(0.9)}, last ${at(1)} s`,
-  );
+  note(`claims created after ${(created / 1000).toFixed(2)} s`);
+  note(`volumes there: ${spread(await made)}`);
+  note(`claims Bound: ${spread(times)}`);
   return times.at(-1) ?? Number.NaN;
 }
 
-/** When each claim was seen Bound, in order. */
-async function watchBound(client: KubeClient, signal: AbortSignal, since: () => number): Promise<number[]> {
-  return await withDeadline(`${count} claims`, limitMs, signal, async (own) => {
+function spread(times: readonly number[]): string {
+  const at = (share: number) =>
+    ((times[Math.ceil(share * times.length) - 1] ?? Number.NaN) / 1000).toFixed(2);
+  return `first ${at(1 / times.length)}, half ${at(0.5)}, 90 % ${at(0.9)}, last ${at(1)} s`;
+}
+
+interface Watching {
+  readonly client: KubeClient;
+  readonly signal: AbortSignal;
+  readonly since: () => number;
+}
+
+/** When each of `count` objects was first seen to pass the test, in order. */
+async function whenSeen<T extends KubeObject>(
+  { client, signal, since }: Watching,
+  resource: Resource<T>,
+  selection: Selection,
+  test: (object: Stored<T>) => boolean,
+): Promise<number[]> {
+  return await withDeadline(`${count} ${resource.plural}`, limitMs, signal, async (own) => {
     const seen = new Map<string, number>();
-    const events = watchResource(
-      client,
-      PersistentVolumeClaims,
-      { namespace },
-      { clock: systemClock, signal: own },
-    );
-    for await (const event of events) {
+    for await (const event of watchResource(client, resource, selection, {
+      clock: systemClock,
+      signal: own,
+    })) {
       if (event.type !== 'apply' && event.type !== 'initApply') continue;
       const { name } = event.object.metadata;
-      if (event.object.status?.phase === 'Bound' && !seen.has(name)) seen.set(name, since());
+      if (!seen.has(name) && test(event.object)) seen.set(name, since());
       if (seen.size === count) break;
     }
     return [...seen.values()];
