@@ -1,4 +1,4 @@
-import { parseAllDocuments } from 'yaml';
+import { parseAllDocuments, type Tags } from 'yaml';
 import type { KubeObject, ObjectRef, Resource, Stored } from '../api/resource.ts';
 import { systemClock, type Clock } from '../lib/clock.ts';
 import type { KubeClient } from './client.ts';
@@ -14,10 +14,24 @@ export class ManifestError extends Error {
   }
 }
 
+/**
+ * As kubectl reads YAML: 1.1, where `0400` is octal and `yes` a boolean, but without its dates and its
+ * sixties (`12:30`), which are text.
+ */
+const asKubectl = (tags: Tags): Tags =>
+  tags.filter(
+    (tag) =>
+      typeof tag === 'string' ||
+      (tag.tag !== 'tag:yaml.org,2002:timestamp' && !('format' in tag && tag.format === 'TIME')),
+  );
+
 /** Every object of a YAML stream, Lists unfolded. `source` is named in errors. */
 export function parseManifests(text: string, source: string): KubeObject[] {
   const objects: KubeObject[] = [];
-  for (const [index, document] of parseAllDocuments(text).entries()) {
+  for (const [index, document] of parseAllDocuments(text, {
+    version: '1.1',
+    customTags: asKubectl,
+  }).entries()) {
     const problem = document.errors[0];
     if (problem) throw new ManifestError(`${source}: ${problem.message}`, { cause: problem });
     const value = document.toJS() as (KubeObject & { items?: KubeObject[] }) | null;
