@@ -19,7 +19,10 @@ export async function finalizeCluster(work: ClusterWork): Promise<Outcome> {
   const { objects, signal, namespace, cluster } = work;
   const pools = await objects.list(CephBlockPools, namespace, signal);
   if (pools.length > 0) {
-    const names = pools.slice(0, maxNamed).map((pool) => pool.metadata.name);
+    const names = pools
+      .map((pool) => pool.metadata.name)
+      .toSorted()
+      .slice(0, maxNamed);
     const more = pools.length > maxNamed ? ` and ${pools.length - maxNamed} more` : '';
     await tell(work, true, `CephBlockPool ${names.join(', ')}${more} must be deleted first`);
     return requeueAfter(5_000);
