@@ -55,11 +55,11 @@ export async function startEtcd(): Promise<TestEtcd> {
         `--initial-cluster=test=${peer}`,
         `--cert-file=${pki.etcdServerCert}`,
         `--key-file=${pki.etcdServerKey}`,
-        `--trusted-ca-file=${pki.caCert}`,
+        `--trusted-ca-file=${pki.etcdCaCert}`,
         '--client-cert-auth',
         `--peer-cert-file=${pki.etcdServerCert}`,
         `--peer-key-file=${pki.etcdServerKey}`,
-        `--peer-trusted-ca-file=${pki.caCert}`,
+        `--peer-trusted-ca-file=${pki.etcdCaCert}`,
         '--heartbeat-interval=10',
         '--election-timeout=100',
         '--logger=zap',
@@ -84,7 +84,7 @@ export async function startEtcd(): Promise<TestEtcd> {
 
   await start();
   const [ca, cert, key] = await Promise.all(
-    [pki.caCert, pki.etcdClientCert, pki.etcdClientKey].map((file) => readFile(file, 'utf8')),
+    [pki.etcdCaCert, pki.etcdClientCert, pki.etcdClientKey].map((file) => readFile(file, 'utf8')),
   );
   return {
     endpoint: `127.0.0.1:${port}`,
