@@ -109,6 +109,7 @@ export async function stillRunning(before: readonly SeenProcess[]): Promise<Seen
 export function withWords(processes: readonly SeenProcess[], ...words: readonly string[]): SeenProcess[] {
   return processes.filter(({ args }) => {
     const bundle = args.findIndex((arg) => arg.endsWith('/holdfast.mjs'));
-    return bundle >= 0 && words.every((word, index) => args[bundle + 1 + index] === word);
+    const isItself = args[0]?.endsWith('/node') ?? false; // And not the nsenter that waits for it.
+    return isItself && bundle >= 0 && words.every((word, index) => args[bundle + 1 + index] === word);
   });
 }

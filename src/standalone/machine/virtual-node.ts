@@ -207,7 +207,9 @@ export async function stopNode(
   await removeGroup(hierarchies, groupOf(spec), deps);
   const isThere = async () => init !== undefined && (await isRunning(init));
   while (await isThere()) await clock.sleep(10, signal);
-  await runIp(spec.tree, ['route', 'del', spec.podCidr], { signal }).catch(() => undefined);
+  // By its link: another instance may have the same range since this one was down.
+  const route = ['route', 'del', spec.podCidr, 'dev', hostLink(spec.instanceId)];
+  await runIp(spec.tree, route, { signal }).catch(() => undefined);
   await detachDisks(join(spec.folder, 'disks'), signal);
   await releaseSpareLoops(spec.folder, spec.tree, signal);
 }
