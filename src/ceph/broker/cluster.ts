@@ -21,10 +21,11 @@ const clientSettings: Readonly<Record<string, string>> = {
   err_to_stderr: 'false',
   log_to_file: 'false',
   client_mount_timeout: '10',
-  // The operator asks before its mons listen. Ceph's 3 s, growing to 30, would let new mons wait for nothing;
-  // one client that asks once a second costs them nothing.
+  // The operator asks before its mons listen. Ceph's 3 s, growing to 30, would let new mons wait for nothing.
+  // It grows to 3 s all the same: a try that is cut short while a busy mon greets us would never succeed.
   mon_client_hunt_interval: '0.5',
-  mon_client_hunt_interval_backoff: '1',
+  mon_client_hunt_interval_backoff: '1.2',
+  mon_client_hunt_interval_max_multiple: '6',
   rados_mon_op_timeout: '10',
   rados_osd_op_timeout: '10',
   rbd_cache: 'false',

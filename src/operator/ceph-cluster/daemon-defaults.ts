@@ -33,6 +33,8 @@ const mgrOnly = {
   // How soon the mons learn that placement groups are clean.
   mgr_tick_period: '1',
   mgr_stats_period: '2',
+  // It starts beside the mons, and mostly before they listen; it asks again after this, then ever later.
+  mon_client_hunt_interval: '1',
 } as const;
 
 const osdOnly = {
