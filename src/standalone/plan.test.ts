@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { chooseRanges, overlap, parseCidr, parseRoutes, planOf } from './plan.ts';
+import { chooseRanges, meetsRoute, overlap, parseCidr, parseRoutes, planOf } from './plan.ts';
 
 test('addresses follow from the ranges', () => {
   const plan = planOf({
@@ -43,4 +43,15 @@ test('reads the kernel’s table', () => {
     'eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n' +
     'eth0\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\n';
   expect(parseRoutes(table)).toEqual(['0.0.0.0/0', '192.168.1.0/24']);
+});
+
+test('a range that another link took meets its route, our own link does not', () => {
+  const ranges = { serviceCidr: '10.96.0.0/16', podCidr: '10.244.0.0/16', fabricCidr: '10.245.0.0/24' };
+  const table = [
+    'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT',
+    'eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0',
+    'hf1a2b3c4d\t0000F40A\t0B00F50A\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0',
+  ].join('\n');
+  expect(meetsRoute(ranges, parseRoutes(table, 'hf1a2b3c4d'))).toBeUndefined();
+  expect(meetsRoute(ranges, parseRoutes(table, 'hf99999999'))).toBe('10.244.0.0/24');
 });

@@ -87,15 +87,24 @@ export function chooseRanges(hostRoutes: readonly string[]): Ranges | undefined 
   );
 }
 
-/** Destinations of /proc/net/route, as `10.0.0.0/8`. */
-export function parseRoutes(table: string): string[] {
+/** A route of the host that meets one of the ranges, or undefined. */
+export function meetsRoute(ranges: Ranges, hostRoutes: readonly string[]): string | undefined {
+  const own = [ranges.serviceCidr, ranges.podCidr, ranges.fabricCidr].map(parseCidr);
+  return hostRoutes.find((route) => {
+    const taken = parseCidr(route);
+    return taken.prefixLength > 0 && own.some((range) => overlap(taken, range));
+  });
+}
+
+/** Destinations of /proc/net/route, as `10.0.0.0/8`; those of one link are left out where it is given. */
+export function parseRoutes(table: string, exceptLink?: string): string[] {
   return table
     .split('\n')
     .slice(1)
     .flatMap((line) => {
       const fields = line.trim().split(/\s+/);
-      const [, destination, , , , , , mask] = fields;
-      if (destination === undefined || mask === undefined) return [];
+      const [link, destination, , , , , , mask] = fields;
+      if (destination === undefined || mask === undefined || link === exceptLink) return [];
       const little = (hex: string) => Buffer.from(hex, 'hex').readUInt32LE();
       const length = little(mask).toString(2).replaceAll('0', '').length;
       return [`${formatIp(little(destination))}/${length}`];

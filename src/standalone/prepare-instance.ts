@@ -10,8 +10,9 @@ import { installRelease, removeOldReleases } from './images/release.ts';
 import { createInstance, readInstance, saveInstance, type OpenInstance } from './instance.ts';
 import { writeKubeconfig } from './kubeconfig-file.ts';
 import { layout, type Layout } from './layout.ts';
+import { hostLink } from './machine/fabric.ts';
 import { busyboxApplets } from './machine/busybox-applets.ts';
-import { chooseRanges, parseRoutes, planOf, type NodePlan } from './plan.ts';
+import { chooseRanges, meetsRoute, parseRoutes, planOf, type NodePlan } from './plan.ts';
 import { ensureNodePki, ensurePki, type InstancePki } from './pki.ts';
 import type { SupervisorConfig } from './supervisor/units.ts';
 
@@ -87,7 +88,10 @@ async function openOrCreate({ dataDir, disks, diskSizeBytes, nowMs }: PrepareOpt
     throw new InstanceError(`--disks ${disks}: give a whole number from 0 to ${maxDisks}`);
   }
   const there = await readInstance(dataDir);
-  if (there) return await withDisks(there, disks, diskSizeBytes);
+  if (there) {
+    await refuseTakenRanges(there);
+    return await withDisks(there, disks, diskSizeBytes);
+  }
   const ranges = chooseRanges(parseRoutes(await readFile('/proc/net/route', 'utf8')));
   if (!ranges)
     throw new InstanceError(
@@ -103,6 +107,16 @@ async function openOrCreate({ dataDir, disks, diskSizeBytes, nowMs }: PrepareOpt
     ],
   };
   return await createInstance(dataDir, choices, nowMs);
+}
+
+/** The ranges were free when they were chosen; while this instance was down, another may have taken them. */
+async function refuseTakenRanges({ config }: OpenInstance): Promise<void> {
+  const routes = parseRoutes(await readFile('/proc/net/route', 'utf8'), hostLink(config.id));
+  const met = meetsRoute(config, routes);
+  if (met !== undefined)
+    throw new InstanceError(
+      `this instance's addresses are in ${config.podCidr}, ${config.fabricCidr} and ${config.serviceCidr}, but the host has a route to ${met}: is another instance up that took them?`,
+    );
 }
 
 /** Disks can be added to a node that has some; they hold data, so none is taken away or cut. */
