@@ -1,3 +1,4 @@
+import type { Pod } from 'kubernetes-types/core/v1.js';
 import { afterEach, describe, expect, test } from 'vitest';
 import { CephBlockPools } from '../api/ceph/ceph-block-pool.ts';
 import { CephClusters, type CephCluster } from '../api/ceph/ceph-cluster.ts';
@@ -212,16 +213,13 @@ describe('what is wrong is said', () => {
   test('nothing is touched while a live Rook operator owns the resources', async () => {
     bench = await startOperatorBench();
     const image = 'docker.io/rook/ceph:v1.20.0';
-    const rook = await bench.client.create(
-      Pods,
-      {
-        apiVersion: 'v1',
-        kind: 'Pod',
-        metadata: { name: 'rook', namespace, labels: { app: 'rook-ceph-operator' } },
-        spec: { nodeName: 'node-a', containers: [{ name: 'o', image }] },
-      },
-      { signal },
-    );
+    const pod: Pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'rook', namespace, labels: { app: 'rook-ceph-operator' } },
+      spec: { nodeName: 'node-a', containers: [{ name: 'o', image }] },
+    };
+    const rook = await bench.client.create(Pods, pod, { signal });
     const running = {
       name: 'o',
       image,
@@ -250,6 +248,19 @@ describe('what is wrong is said', () => {
     await bench.client.delete(Pods, { namespace, name: 'rook' }, { signal, gracePeriodSeconds: 0 });
     const taken = await bench.cluster((one) => isReady(one) && !standsBack(one));
     expect(taken.status?.conditions?.length).toBeGreaterThan(1);
+
+    // It comes back, and the cluster is deleted: its daemons, and the finalizer, are Rook's to take away.
+    const again = await bench.client.create(Pods, pod, { signal });
+    await patchStatus(bench.client, Pods, again, status, { signal });
+    await bench.cluster(standsBack);
+    await bench.client.delete(CephClusters, { namespace, name: 'rook-ceph' }, { signal });
+    await bench.cluster((one) => one.metadata.deletionTimestamp !== undefined);
+    for (let look = 0; look < 20; look++) {
+      expect(await bench.get(Deployments, 'rook-ceph-osd-0')).toBeDefined();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await bench.client.delete(Pods, { namespace, name: 'rook' }, { signal, gracePeriodSeconds: 0 });
+    await bench.gone(CephClusters, { namespace, name: 'rook-ceph' });
   });
 });
 

@@ -18,7 +18,7 @@ import { findTestTree } from '../support/tree.ts';
 // is said in words that name the field and the way out, nothing is half-made, and it goes on once mended.
 // The tests are one story and build on each other.
 
-const dataDir = process.env['HOLDFAST_TEST_DATA_DIR'] ?? '/var/lib/hf-input';
+const dataDir = '/var/lib/hf-e2e-input';
 const instance = standaloneInstance(dataDir);
 const namespace = 'rook-ceph';
 const signal = AbortSignal.timeout(600_000);

@@ -9,7 +9,7 @@ import { run, standaloneInstance } from '../support/standalone.ts';
 // Every file that users are given is applied as they would, by kubectl, and has to do what it says.
 
 const root = resolve(import.meta.dirname, '../..');
-const dataDir = process.env['HOLDFAST_TEST_DATA_DIR'] ?? '/var/lib/hf-input';
+const dataDir = '/var/lib/hf-e2e-examples';
 const instance = standaloneInstance(dataDir);
 
 beforeAll(async () => {
