@@ -1,3 +1,4 @@
+import { createSecureContext } from 'node:tls';
 import { errors, Pool, type Dispatcher } from 'undici';
 import { KubeError, kubeErrorOf } from './errors.ts';
 import type { KubeConfig, KubeTls } from './kubeconfig.ts';
@@ -35,7 +36,8 @@ export function wasNeverSent(error: unknown): boolean {
 export function createTransport(config: KubeConfig, now: () => number): Transport {
   const url = new URL(config.url);
   const prefix = url.pathname.replace(/\/+$/, '');
-  const connect = connectOptions(config.tls ?? {});
+  // Without TLS there is nothing to prepare; system authorities alone take tens of milliseconds.
+  const connect = url.protocol === 'https:' ? connectOptions(config.tls ?? {}) : { timeout: 10_000 };
   const keepAlive = { keepAliveTimeout: 30_000, keepAliveMaxTimeout: 120_000 };
   const calls = new Pool(url.origin, {
     connections: callConnections,
@@ -122,13 +124,16 @@ function bearerToken(config: KubeConfig, now: () => number) {
   };
 }
 
-const connectOptions = (tls: KubeTls) => ({
+/** One TLS context for all connections: to read keys and authorities again for each costs most of a connect. */
+const connectOptions = ({ ca, cert, key, serverName, insecureSkipVerify }: KubeTls) => ({
   timeout: 10_000,
-  ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-  ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-  ...(tls.key === undefined ? {} : { key: tls.key }),
-  ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-  ...(tls.insecureSkipVerify ? { rejectUnauthorized: false } : {}),
+  secureContext: createSecureContext({
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  }),
+  ...(serverName === undefined ? {} : { servername: serverName }),
+  ...(insecureSkipVerify ? { rejectUnauthorized: false } : {}),
 });
 
 async function* chunksOf(body: AsyncIterable<Uint8Array>, call: HttpCall): AsyncGenerator<Uint8Array> {

@@ -12,15 +12,22 @@ const openPaths = new Set(['/healthz', '/livez', '/readyz', '/version']);
 const texts = (value: string | string[] | undefined): string[] =>
   value === undefined ? [] : Array.isArray(value) ? value : [value];
 
+// To read a certificate out of a connection costs as much as a small answer, and it stays the same.
+const users = new WeakMap<object, UserInfo>();
+
 /** The user of a client certificate: CN is the name, every O a group. */
 function certificateUser(req: IncomingMessage): UserInfo | undefined {
+  const known = users.get(req.socket);
+  if (known) return known;
   const socket = req.socket as Partial<TLSSocket>;
   if (!socket.authorized || !socket.getPeerCertificate) return undefined;
   const { subject } = socket.getPeerCertificate();
   const [name] = texts(subject?.CN as string | string[] | undefined);
   if (!name) return undefined;
   const groups = texts(subject.O as string | string[] | undefined);
-  return { name, groups: [...groups, authenticatedGroup] };
+  const user = { name, groups: [...groups, authenticatedGroup] };
+  users.set(req.socket, user);
+  return user;
 }
 
 function bearerToken(req: IncomingMessage): string | undefined {
