@@ -17,6 +17,7 @@ const stop = new AbortController();
 const dist = await bundleFolder(import.meta.url);
 const bundle = join(dist, 'holdfast.mjs');
 const { env } = process;
+const cacheDir = env['HOLDFAST_CACHE'] ?? '/var/cache/holdfast';
 
 /** First signal: an orderly end. Second: at once. */
 function endOnSignals(): void {
@@ -89,12 +90,21 @@ async function ownImage(client: KubeClient, namespace: string) {
 }
 
 /** Opens Ceph clusters through broker children of this very bundle. */
-async function cephOpener(log: Logger) {
+async function cephOpener(log: Logger, libraryPath: readonly string[] = []) {
   const { openCeph } = await import('./ceph/open-ceph.ts');
   const { brokerSpawner } = await import('./ceph/broker/spawn-broker.ts');
-  const spawnBroker = brokerSpawner({ command: process.execPath, args: [bundle, 'broker'] });
+  const spawnBroker = brokerSpawner({ command: process.execPath, args: [bundle, 'broker'], libraryPath });
   return (connection: Parameters<typeof openCeph>[0]) =>
     openCeph(connection, { spawnBroker, clock: systemClock, log });
+}
+
+/** Outside a pod librados may not be installed; the unpacked packages have it. */
+async function treeLibraries(): Promise<string[]> {
+  const text = await readFile(join(cacheDir, 'tree.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return [];
+  const { path } = JSON.parse(text) as { path: string };
+  const libraries = join(path, 'usr/lib/x86_64-linux-gnu');
+  return [libraries, join(libraries, 'ceph')];
 }
 
 // ---- verbs of the command line ----
@@ -114,7 +124,7 @@ const dataDirOption = [
 function contextOf(options: { readonly dataDir: string }): CliContext {
   return {
     dataDir: options.dataDir,
-    cacheDir: env['HOLDFAST_CACHE'] ?? '/var/cache/holdfast',
+    cacheDir,
     dist,
     node: process.execPath,
     env,
@@ -275,7 +285,7 @@ program
         ...deps(log),
         client,
         namespace,
-        openCeph: await cephOpener(log),
+        openCeph: await cephOpener(log, options.kubeconfig ? await treeLibraries() : []),
         images: {
           holdfast: options.image,
           ceph: env['HOLDFAST_CEPH_IMAGE'] ?? 'quay.io/ceph/ceph:v16.2.15',

@@ -145,6 +145,12 @@ async function connectNode(
   await runIp(tree, ['route', 'replace', spec.podCidr, 'via', ip, 'dev', hostLink(spec.instanceId)], {
     signal,
   });
+  // ClusterIPs mean something in nodes only: the host reaches them through the first one, such as an operator
+  // that runs in a terminal.
+  if (spec.number === 1) {
+    const link = hostLink(spec.instanceId);
+    await runIp(tree, ['route', 'replace', spec.serviceCidr, 'via', ip, 'dev', link], { signal });
+  }
 }
 
 export interface EnterOptions {
