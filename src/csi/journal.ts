@@ -16,7 +16,7 @@ import { hexId, isUuid } from './handle.ts';
  * ceph-csi drops it before the directory key, and so forgets the key when it dies in between.
  * A uuid is made from the request name, so one that was taken right before dying is found again (ceph-csi
  * loses it), nobody else can take it, and two writers write the same: ceph-csi's exclusive create of the
- * object, a round trip of its own, is not needed. The first key written in the directory decides.
+ * object, a round trip of its own, is not needed.
  */
 export interface JournalEntry {
   readonly requestName: string;
@@ -86,18 +86,12 @@ export async function reserve(
   const entry = await writeUuidKeys(ceph, places, uuid, wanted, options);
   const value =
     places.imagePoolId === places.journalPoolId ? uuid : `${hexId(BigInt(places.imagePoolId))}/${uuid}`;
-  const stands = await ceph.objects.omapReserve(
-    places.journal,
-    directoryObject,
-    directoryKey(wanted.requestName),
-    value,
-    options,
-  );
-  if (stands === value) return entry;
-  // Another driver took the name since we looked: its uuid stands, and ours goes.
-  const theirs = parseDirectoryValue(wanted.requestName, stands);
-  if (theirs.uuid !== uuid) await ceph.objects.remove(places.image, uuidObject(uuid), options);
-  return await completeEntry(ceph, places, theirs, wanted, options);
+  // A plain write, for a comparing one reads the directory object under its exclusive lock: one after the
+  // other through the OSD, whatever the number in flight. Nobody else writes this key in between: the leader
+  // alone provisions, under the Lease that ceph-csi's provisioner of this driver name takes too.
+  const named = new Map([[directoryKey(wanted.requestName), value]]);
+  await ceph.objects.omapSet(places.journal, directoryObject, named, options);
+  return entry;
 }
 
 /** What earlier calls for a name left: its directory entry, and the uuid object that we would make. */

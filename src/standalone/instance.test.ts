@@ -57,6 +57,17 @@ describe('a data directory', () => {
     await expect(purgeDataDir(data)).rejects.toThrow("not Holdfast's");
   });
 
+  test('that an interrupted first start left is taken again, and purged', async () => {
+    await mkdir(join(base, 'data/run'), { recursive: true });
+    await writeFile(join(base, 'data/run/up.lock'), '{}');
+    await checkDataDir(join(base, 'data'));
+    await purgeDataDir(join(base, 'data'));
+    expect(await readdir(base)).toEqual([]);
+    await mkdir(join(base, 'other/run'), { recursive: true });
+    await writeFile(join(base, 'other/run/pidfile'), '1');
+    await expect(checkDataDir(join(base, 'other'))).rejects.toThrow("not Holdfast's");
+  });
+
   test('remembers what was decided', async () => {
     const made = await createInstance(join(base, 'data'), choices, 0);
     expect(await readInstance(join(base, 'data'))).toEqual(made);
