@@ -100,8 +100,13 @@ async function linkVisible(folder: string, payload: Payload): Promise<void> {
     await rm(link, { force: true, recursive: true });
     await symlink(target, link);
   }
-  for (const name of await readdir(folder))
-    if (!name.startsWith('..') && !wanted.has(name)) await unlink(join(folder, name));
+  // Only links of ours: a volume that is mounted below this one has its mount point here too.
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const { name } = entry;
+    if (name.startsWith('..') || wanted.has(name) || !entry.isSymbolicLink()) continue;
+    const isOurs = (await readlink(join(folder, name))) === join(dataLink, name);
+    if (isOurs) await unlink(join(folder, name));
+  }
 }
 
 async function removeOld(folder: string, keep: string): Promise<void> {
