@@ -21,7 +21,8 @@ export async function ensureCsi(work: ClusterWork, ceph: Ceph, monHost: string):
   const plan = {
     namespace: operatorNamespace,
     driver: rbdDriver(operatorNamespace, settings.csiDriverPrefix),
-    image: work.images.holdfast,
+    // The operator's own build: a new one rolls the driver, which holds no mount.
+    image: work.images.own?.name ?? work.images.holdfast,
     settings,
   };
   await Promise.all([
