@@ -84,14 +84,6 @@ async function isUnused(dataDir: string): Promise<boolean> {
   );
 }
 
-/** Empty, or with nothing but the lock of an `up` that ended before it wrote the marker. */
-async function holdsOnlyOurLock(dataDir: string): Promise<boolean> {
-  const names = await readdir(dataDir);
-  if (names.some((name) => name !== 'run')) return false;
-  const below = names.length === 0 ? [] : await readdir(join(dataDir, 'run')).catch(() => ['not a folder']);
-  return below.every((name) => name.startsWith('up.lock'));
-}
-
 async function readMarker(dataDir: string): Promise<Instance | undefined> {
   const text = await readFile(join(dataDir, 'instance.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
