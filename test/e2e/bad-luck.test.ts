@@ -173,8 +173,8 @@ let loops = 0;
 
 beforeAll(async () => {
   await instance.purge(); // What a run that was killed left behind.
-  expect(await holdfast('up')).toMatchObject({ code: 0 });
-  expect(await holdfast('demo')).toMatchObject({ code: 0 });
+  expect(await holdfast('up')).toMatchObject({ code: 0, stderr: '' });
+  expect(await holdfast('demo')).toMatchObject({ code: 0, stderr: '' });
   await kubectl('delete', 'pod', 'holdfast-demo-reader', '--wait');
   await kubectl('delete', 'pvc', 'holdfast-demo', '--wait');
   await kubectl('apply', '-f', join(examples, 'ceph/toolbox.yaml'));

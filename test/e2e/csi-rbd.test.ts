@@ -45,7 +45,7 @@ const secrets = () => ({
   userKey: cluster.connection.key,
 });
 const open = (socket: string) => new Client(`unix:${join(work, socket)}`, credentials.createInsecure());
-const controller = () => unaryClient(open('c.sock'), Controller);
+const controller = (socket = 'c.sock') => unaryClient(open(socket), Controller);
 const nodeClient = () => unaryClient(open('n.sock'), Node);
 
 /** Sockets come a moment after their process starts. */
@@ -118,14 +118,14 @@ beforeAll(async () => {
     log: silentLogger,
     stateDir: join(work, 'state'),
   });
-  running = [
+  const startController = (endpoint: string) =>
     runCsiController(
       {
         driver,
         version: 'test',
-        endpoint: `unix://${join(work, 'c.sock')}`,
+        endpoint: `unix://${join(work, endpoint)}`,
         namespace: 'default',
-        identity: 'test',
+        identity: endpoint,
       },
       {
         ...common,
@@ -133,12 +133,15 @@ beforeAll(async () => {
         clusters: clusterConfigFile(config),
         openCeph: (connection) => cluster.connect({ user: connection.user, key: connection.key }),
       },
-    ),
+    );
+  running = [
+    startController('c.sock'),
+    startController('c2.sock'), // As in a rollout: two at once, each with a connection to Ceph of its own.
     runMounter({ socket: join(work, 'm.sock') }, { ...common, attachers: [attacher] }),
   ];
   for (const one of running) one.catch(() => undefined);
   node = startNode();
-  await untilThere('c.sock', 'm.sock', 'n.sock');
+  await untilThere('c.sock', 'c2.sock', 'm.sock', 'n.sock');
 });
 
 afterAll(async () => {
@@ -247,6 +250,38 @@ test.each(['ext4', 'xfs'])(
     await untilEmpty(cluster.ceph);
   },
 );
+
+test('of fifty raced attaches of one volume, under two nodes and by two controllers, one wins each time', async () => {
+  const { volumeId, volumeContext } = await create('pvc-raced', 'ext4', 64n * mib);
+  const clients = [controller('c.sock'), controller('c2.sock')];
+  const wins = new Map<string, number>();
+  for (let round = 0; round < 50; round++) {
+    const attach = async (nodeId: string, turn: number) => {
+      const request = {
+        volumeId,
+        nodeId,
+        volumeCapability: capability('ext4'),
+        secrets: secrets(),
+        volumeContext,
+      };
+      await clients[(round + turn) % 2]?.controllerPublishVolume(request, options);
+      return nodeId;
+    };
+    const ends = await Promise.allSettled([attach('n1', 0), attach('n2', 1)]);
+    const won = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
+    expect(won, `round ${round}`).toHaveLength(1);
+    const [winner = ''] = won;
+    wins.set(winner, (wins.get(winner) ?? 0) + 1);
+    // The loser's detach takes nothing from the winner.
+    const other = winner === 'n1' ? 'n2' : 'n1';
+    await clients[0]?.controllerUnpublishVolume({ volumeId, nodeId: other, secrets: secrets() }, options);
+    await expect(attach(other, 0)).rejects.toThrow(winner);
+    await clients[1]?.controllerUnpublishVolume({ volumeId, nodeId: winner, secrets: secrets() }, options);
+  }
+  console.log('races won:', Object.fromEntries(wins));
+  await clients[0]?.deleteVolume({ volumeId, secrets: secrets() }, options);
+  await untilEmpty(cluster.ceph);
+});
 
 /** No image, no trash and no journal. */
 async function untilEmpty(ceph: Ceph): Promise<void> {
