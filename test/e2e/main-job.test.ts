@@ -77,7 +77,8 @@ async function clusterReady(limitMs: number): Promise<number> {
       '-o',
       `jsonpath=${path}`,
     );
-    return text === 'Ready HEALTH_OK';
+    // The status may still be that of before; Ceph itself knows.
+    return text === 'Ready HEALTH_OK' && (await toolbox('ceph', 'health')).startsWith('HEALTH_OK');
   });
 }
 
