@@ -38,3 +38,18 @@ test('device numbers of a stat, large minors too', () => {
   expect(deviceNumbers(7 * 256 + 3)).toEqual({ major: 7, minor: 3 });
   expect(deviceNumbers(259n * 256n + (1n << 20n))).toEqual({ major: 259, minor: 256 });
 });
+
+test('a loop whose file went away under it does not hide the others', () => {
+  const orphan = {
+    name: '/dev/loop232706',
+    'maj:min': '  7:232706',
+    'back-file': '/',
+    'back-ino': null,
+    'back-maj:min': null,
+    autoclear: false,
+    dio: true,
+    ro: false,
+  };
+  const [loop] = parseLoops(JSON.stringify({ loopdevices: [orphan] }));
+  expect(loop).toMatchObject({ device: '/dev/loop232706', minor: 232706, backing: { major: -1, inode: -1 } });
+});

@@ -34,8 +34,9 @@ const ListAnswer = z.object({
       name: z.string(),
       'maj:min': z.string(),
       'back-file': z.string().nullable(),
-      'back-ino': number,
-      'back-maj:min': z.string(),
+      // Null where the file went away under the loop, as when the daemon behind it died.
+      'back-ino': number.nullable(),
+      'back-maj:min': z.string().nullable(),
       autoclear: flag,
       dio: flag,
       ro: flag,
@@ -52,12 +53,12 @@ export function parseLoops(json: string): LoopDevice[] {
   if (json.trim() === '') return []; // losetup prints nothing at all where there is no loop.
   return ListAnswer.parse(JSON.parse(json)).loopdevices.map((loop) => {
     const [major, minor] = numbers(loop['maj:min']);
-    const [backMajor, backMinor] = numbers(loop['back-maj:min']);
+    const [backMajor, backMinor] = numbers(loop['back-maj:min'] ?? '-1:-1');
     return {
       device: loop.name,
       major,
       minor,
-      backing: { major: backMajor, minor: backMinor, inode: loop['back-ino'] },
+      backing: { major: backMajor, minor: backMinor, inode: loop['back-ino'] ?? -1 },
       backingPath: loop['back-file'] ?? '',
       autoclear: loop.autoclear,
       directIo: loop.dio,
