@@ -89,6 +89,12 @@ async function ownImage(client: KubeClient, namespace: string) {
   return await readOwnImage(client, { namespace, name }, stop.signal);
 }
 
+/**
+ * A pod's name is its own: the container that starts again in it takes its Lease up at once, for the one
+ * before is gone. Outside, two processes of one machine must not take each other for themselves.
+ */
+const leaderIdentity = (): string => env['POD_NAME'] ?? `outside-${process.pid}-${Date.now()}`;
+
 /** Opens Ceph clusters through broker children of this very bundle. */
 async function cephOpener(log: Logger, libraryPath: readonly string[] = []) {
   const { openCeph } = await import('./ceph/open-ceph.ts');
@@ -293,7 +299,7 @@ program
         },
         leaderElection: {
           lease: { namespace, name: 'rook-ceph-operator' },
-          identity: `${env['POD_NAME'] ?? 'outside'}-${process.pid}-${Date.now()}`,
+          identity: leaderIdentity(),
         },
       });
     }),
@@ -317,7 +323,7 @@ csi
       const { runCsiController } = await import('./csi/run-csi-controller.ts');
       const { clusterConfigFile } = await import('./csi/cluster-config.ts');
       const { client, namespace } = await kubeClientFor(options.driver, options.kubeconfig);
-      const identity = `${env['POD_NAME'] ?? 'outside'}-${process.pid}-${Date.now()}`;
+      const identity = leaderIdentity();
       await runCsiController(
         {
           ...options,

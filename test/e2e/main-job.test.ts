@@ -216,7 +216,8 @@ test('kubectl behaves as on a cluster', async () => {
   expect(await kubectl('get', 'pods')).toMatch(/READY\s+STATUS\s+RESTARTS[^]*1\/1\s+Running\s+0/);
   expect(await kubectl('get', 'pvc')).toMatch(/STATUS[^]*Bound/);
   const described = await kubectl('describe', 'pod', 'holdfast-demo-reader');
-  expect(described).toMatch(/Events:[^]*Scheduled[^]*Started/);
+  // Events of one second are in any order, as with Kubernetes.
+  for (const reason of ['Scheduled', 'Started']) expect(described.split('Events:')[1]).toContain(reason);
   expect(await kubectl('describe', 'pvc', 'holdfast-demo')).toContain('ProvisioningSucceeded');
   expect(await kubectl('explain', 'cephcluster.spec')).toMatch(/FIELDS:[^]*dataDirHostPath/);
   expect(await kubectl('explain', 'pod.spec.containers')).toContain('volumeMounts');
@@ -236,7 +237,7 @@ test('exec, with stdin and on a terminal, and its exit code', async () => {
   const failed = await kubectlOutcome(exec('holdfast-demo-reader', '--', 'sh', '-c', 'echo bad >&2; exit 7'));
   expect(failed).toMatchObject({ code: 7, stdout: '' });
   expect(failed.stderr).toContain('bad');
-  const command = `stty cols 91 rows 33; '${process.execPath}' '${bundle}' kubectl exec -it holdfast-demo-reader -- sh -c 'tty; stty size; read line; echo "read <$line>"'`;
+  const command = `stty cols 91 rows 33; '${process.execPath}' '${bundle}' kubectl exec -it holdfast-demo-reader -- sh -c 'tty; read line; for i in 1 2 3 4 5 6 7 8 9 10; do [ "$(stty size)" = "33 91" ] && break; sleep 0.2; done; stty size; echo "read <$line>"'`;
   const terminal = await run('script', ['-qec', command, '/dev/null'], {
     env: { HOLDFAST_DATA_DIR: dataDir },
     input: 'typed\n',
