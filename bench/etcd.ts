@@ -6,7 +6,7 @@ import type { BenchInstance } from './instance.ts';
 /** A connection of our own to the instance's etcd, as the API server's user. */
 export async function openEtcd({ places, config }: BenchInstance): Promise<grpc.Client> {
   const [ca, key, cert] = await Promise.all(
-    ['ca.crt', 'etcd-client.key', 'etcd-client.crt'].map((name) => readFile(join(places.pki, name))),
+    ['etcd-ca.crt', 'etcd-client.key', 'etcd-client.crt'].map((name) => readFile(join(places.pki, name))),
   );
   return new grpc.Client(`127.0.0.1:${config.etcdPort}`, grpc.credentials.createSsl(ca, key, cert), {
     'grpc.ssl_target_name_override': 'localhost',
