@@ -1,5 +1,6 @@
 import type { PersistentVolume, PersistentVolumeClaim } from 'kubernetes-types/core/v1.js';
 import type { Stored } from '../../../api/resource.ts';
+import { selectorMatches } from '../../../kube/selector.ts';
 import { compareQuantity, parseQuantity } from '../../../lib/quantity.ts';
 
 export type Volume = Stored<PersistentVolume>;
@@ -66,17 +67,5 @@ function bySize(a: Volume, b: Volume): number {
 
 function isSelected(volume: Volume, claim: Claim): boolean {
   const selector = claim.spec?.selector;
-  if (!selector) return true;
-  const labels = volume.metadata.labels ?? {};
-  const equal = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
-  return (
-    equal &&
-    (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-      const value = labels[key];
-      if (operator === 'Exists') return value !== undefined;
-      if (operator === 'DoesNotExist') return value === undefined;
-      if (operator === 'In') return value !== undefined && values.includes(value);
-      return value === undefined || !values.includes(value);
-    })
-  );
+  return selector === undefined || selectorMatches(selector, volume.metadata.labels);
 }
