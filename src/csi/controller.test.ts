@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { fakeCeph } from '../ceph/fake/fake-ceph.ts';
 import { Controller, Identity, VolumeCapability_AccessMode_Mode as Mode } from '../gen/csi/v1/csi_pb.js';
+import { systemClock } from '../lib/clock.ts';
 import { addService, Code, isRpcError, unaryClient } from '../lib/grpc.ts';
 import { silentLogger } from '../lib/log.ts';
 import { openClusters } from './clusters.ts';
@@ -38,7 +39,7 @@ async function bench() {
   await ceph.mon({ prefix: 'osd pool create', pool: 'rbd', pg_num: 8 }, z.unknown(), options);
   const entry = { clusterId: 'rook-ceph', monitors: ['10.0.0.1:3300'] };
   const config = { all: async () => [entry], cluster: async () => entry };
-  const trash = trashBin({ log: silentLogger, signal: options.signal });
+  const trash = trashBin({ clock: systemClock, log: silentLogger, signal: options.signal });
   const server = new Server();
   const service = controllerService({
     volumes: rbdVolumes(openClusters(config, ceph.open), trash),

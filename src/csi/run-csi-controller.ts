@@ -42,7 +42,7 @@ export interface CsiDeps {
 export async function runCsiController(options: CsiControllerOptions, deps: CsiDeps): Promise<void> {
   const { clock, log, signal } = deps;
   const clusters = openClusters(deps.clusters, deps.openCeph);
-  const volumes = rbdVolumes(clusters, trashBin({ log, signal }));
+  const volumes = rbdVolumes(clusters, trashBin({ clock, log, signal }));
   const service = controllerService({ volumes, now: () => clock.now() });
   const server = new grpc.Server();
   addService(

@@ -12,6 +12,7 @@ import {
   DeleteVolumeRequestSchema,
   VolumeCapability_AccessMode_Mode as Mode,
 } from '../../src/gen/csi/v1/csi_pb.js';
+import { systemClock } from '../../src/lib/clock.ts';
 import { Code, isRpcError } from '../../src/lib/grpc.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 
@@ -43,7 +44,7 @@ async function clusterWithPool(): Promise<FakeCeph> {
 /** A driver process, past its first look into the trash; what it held in memory dies with it. */
 async function driver(ceph: FakeCeph) {
   const config = { all: async () => [entry], cluster: async () => entry };
-  const trash = trashBin({ log: silentLogger, signal });
+  const trash = trashBin({ clock: systemClock, log: silentLogger, signal });
   trash.emptyOnce(ceph, place); // Now, so that the steps below come in one order only.
   await trash.idle();
   const { createVolume, deleteVolume, controllerPublishVolume, controllerUnpublishVolume } =

@@ -43,7 +43,10 @@ async function bench({ pool = true, secret = true } = {}) {
   if (pool) await makePool();
   const entry = { clusterId: 'rook-ceph', monitors: ['10.0.0.1:3300'] };
   const config = { all: async () => [entry], cluster: async () => entry };
-  const volumes = rbdVolumes(openClusters(config, ceph.open), trashBin({ log: silentLogger, signal }));
+  const volumes = rbdVolumes(
+    openClusters(config, ceph.open),
+    trashBin({ clock: systemClock, log: silentLogger, signal }),
+  );
   const deps = { client, clock: systemClock, log: silentLogger };
   const manager = createManager(deps);
   const events = createEventRecorder({ ...deps, component: driver, signal });
