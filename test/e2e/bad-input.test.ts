@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CephBlockPools, type CephBlockPool } from '../../src/api/ceph/ceph-block-pool.ts';
 import { CephClusters, type CephCluster } from '../../src/api/ceph/ceph-cluster.ts';
 import { Deployments, Events, Jobs, PersistentVolumeClaims, Pods, Secrets } from '../../src/api/core.ts';
-import type { KubeObject, Resource, Stored } from '../../src/api/resource.ts';
+import type { KubeObject, ObjectRef, Resource, Stored } from '../../src/api/resource.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { patchStatus } from '../../src/kube/patch.ts';
 import { waitForObject } from '../../src/kube/wait.ts';
@@ -110,21 +110,27 @@ async function wait<T extends KubeObject & { status?: unknown }>(
   where = namespace,
 ): Promise<Stored<T>> {
   const ref = { namespace: where, name };
-  const options = { signal, timeoutMs };
-  const found = await waitForObject(client, resource, ref, (one) => one !== undefined && accept(one), options)
-    // What it was stuck at says more than the time that passed.
-    .catch(async (cause: unknown) => {
-      const now = await client.get(resource, ref, { signal });
-      throw new Error(`${resource.kind} ${name} stayed ${JSON.stringify(now?.status)}`, { cause });
-    });
-  return found as Stored<T>;
+  const accepted = (one: Stored<T> | undefined) => one !== undefined && accept(one);
+  return (await reach(resource, ref, accepted, timeoutMs)) as Stored<T>;
 }
 
 const gone = (resource: Resource, name: string, where = namespace, timeoutMs = 60_000) =>
-  waitForObject(client, resource, { namespace: where, name }, (one) => one === undefined, {
-    signal,
-    timeoutMs,
-  });
+  reach(resource, { namespace: where, name }, (one) => one === undefined, timeoutMs);
+
+/** Waits; what it was stuck at says more than the time that passed. */
+async function reach<T extends KubeObject & { status?: unknown }>(
+  resource: Resource<T>,
+  ref: ObjectRef,
+  accept: (object: Stored<T> | undefined) => boolean,
+  timeoutMs: number,
+): Promise<Stored<T> | undefined> {
+  return await waitForObject(client, resource, ref, accept, { signal, timeoutMs }).catch(
+    async (cause: unknown) => {
+      const now = await client.get(resource, ref, { signal });
+      throw new Error(`${resource.kind} ${ref.name} stayed ${JSON.stringify(now?.status)}`, { cause });
+    },
+  );
+}
 
 async function apply(...manifests: object[]): Promise<void> {
   const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests });

@@ -57,17 +57,14 @@ async function imagesLeft(ceph: Ceph, name: string, signal: AbortSignal): Promis
   if ((await ceph.poolId(name, { signal })) === undefined) return undefined;
   const { images, trash } = await imagesIn(ceph, name, signal);
   if (images.length + trash.length === 0) return undefined;
-  const named = images.slice(0, maxNamed).join(', ');
-  const parts = [
-    ...(images.length > 0
-      ? [
-          `${images.length} image${images.length === 1 ? '' : 's'} (${named}${images.length > maxNamed ? ', ...' : ''})`,
-        ]
-      : []),
-    ...(trash.length > 0 ? [`${trash.length} in the trash`] : []),
-  ];
-  return `the pool holds ${parts.join(' and ')}; delete the PersistentVolumeClaims that use them first`;
+  if (images.length === 0)
+    return `the pool holds ${count(trash.length)} in the trash: what was deleted just now is being removed; what somebody put there goes with \`rbd trash purge ${name}\``;
+  const named = images.slice(0, maxNamed).join(', ') + (images.length > maxNamed ? ', ...' : '');
+  const besides = trash.length > 0 ? ` and ${trash.length} in the trash` : '';
+  return `the pool holds ${count(images.length)} (${named})${besides}; delete the PersistentVolumeClaims that use them first`;
 }
+
+const count = (images: number) => `${images} image${images === 1 ? '' : 's'}`;
 
 /** The rule was the pool’s own; another pool that was given it by hand keeps it. */
 async function removeRule(
