@@ -146,18 +146,26 @@ export async function deletePool(ceph: Ceph, pool: string, signal: AbortSignal):
   return true;
 }
 
-/** Images and trashed images in a pool's namespaces named here: what stands in the way of deleting it. */
+/**
+ * Names the images whose deletion was asked for and whose objects may go at any time: an omap of image id ->
+ * name in each pool. What else is in the trash, somebody put there to keep.
+ */
+export const deletedImagesObject = 'holdfast.trash';
+
+/** Images, and images in the trash that somebody may want back: what stands in the way of deleting a pool. */
 export async function imagesIn(
   ceph: Ceph,
   pool: string,
   signal: AbortSignal,
 ): Promise<{ readonly images: readonly string[]; readonly trash: readonly string[] }> {
   try {
-    const [images, trash] = await Promise.all([
+    const [images, trash, deleted] = await Promise.all([
       ceph.rbd.list({ pool }, { signal }),
       ceph.rbd.trashList({ pool }, { signal }),
+      ceph.objects.omapList({ pool }, deletedImagesObject, { signal }),
     ]);
-    return { images: images.map((image) => image.name), trash: trash.map((image) => image.name) };
+    const kept = trash.filter((image) => !deleted.has(image.id));
+    return { images: images.map((image) => image.name), trash: kept.map((image) => image.name) };
   } catch (error) {
     if (isCephError(error, 'ENOENT')) return { images: [], trash: [] };
     throw error;

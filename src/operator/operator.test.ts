@@ -1,8 +1,9 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
 import { afterEach, describe, expect, test } from 'vitest';
-import { CephBlockPools } from '../api/ceph/ceph-block-pool.ts';
+import { CephBlockPools, type CephBlockPool } from '../api/ceph/ceph-block-pool.ts';
 import { CephClusters, type CephCluster } from '../api/ceph/ceph-cluster.ts';
 import { ConfigMaps, CSIDrivers, DaemonSets, Deployments, Pods, Secrets, Services } from '../api/core.ts';
+import { deletedImagesObject } from '../ceph/pools.ts';
 import { isInvalid } from '../kube/errors.ts';
 import { patchStatus } from '../kube/patch.ts';
 import {
@@ -320,7 +321,14 @@ describe('a pool', () => {
     expect(cluster.status?.message).toContain('CephBlockPool replicapool');
     expect(await bench.get(Deployments, 'rook-ceph-osd-0')).toBeDefined();
 
-    await bench.ceph.rbd.remove({ pool: 'replicapool' }, 'csi-vol-1', { signal });
+    // In the trash somebody may want it back; once its deletion was asked for, nobody does.
+    const place = { pool: 'replicapool' };
+    const image = await bench.ceph.rbd.info(place, 'csi-vol-1', { signal });
+    await bench.ceph.rbd.trashMove(place, 'csi-vol-1', 0, { signal });
+    const kept = (pool: CephBlockPool) => pool.status?.message?.includes('1 image in the trash') === true;
+    await bench.pool('replicapool', kept);
+    const deleted = new Map([[image?.id ?? '', 'csi-vol-1']]);
+    await bench.ceph.objects.omapSet(place, deletedImagesObject, deleted, { signal });
     await bench.gone(CephBlockPools, { namespace, name: 'replicapool' });
     await bench.gone(CephClusters, { namespace, name: 'rook-ceph' });
     expect(bench.ceph.pools.has('replicapool')).toBe(false);

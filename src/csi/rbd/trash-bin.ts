@@ -1,3 +1,4 @@
+import { deletedImagesObject } from '../../ceph/pools.ts';
 import type { Ceph, CephCallOptions, PoolPlace } from '../../ceph/seam.ts';
 import { createWorkQueue } from '../../control/work-queue.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -5,7 +6,7 @@ import type { Logger } from '../../lib/log.ts';
 
 /**
  * Removes, in the background, the objects of images that were deleted. Which ones is kept in Ceph, in the omap
- * of `holdfast.trash` (image id -> name), so that nothing is forgotten when this process dies, and nothing is
+ * of `deletedImagesObject`, so that nothing is forgotten when this process dies, and nothing is
  * removed that somebody else put into the trash to keep.
  */
 export interface TrashBin {
@@ -31,7 +32,6 @@ export interface TrashBinDeps {
   readonly signal: AbortSignal;
 }
 
-const noteObject = 'holdfast.trash';
 const removeTimeoutMs = 600_000; // A large image has hundreds of thousands of objects.
 const maxPoolsSeen = 1_000;
 const poolsAtOnce = 4; // A large image in one pool must not hold up the others.
@@ -79,7 +79,7 @@ export function trashBin({ clock, log, signal }: TrashBinDeps): TrashBin {
 
   const bin: TrashBin = {
     async take(ceph, place, { id, name }, options) {
-      await ceph.objects.omapSet(place, noteObject, new Map([[id, name]]), options);
+      await ceph.objects.omapSet(place, deletedImagesObject, new Map([[id, name]]), options);
       await ceph.rbd.trashMove(place, name, 0, options);
     },
     emptyOnce(ceph, place) {
@@ -102,7 +102,7 @@ export function trashBin({ clock, log, signal }: TrashBinDeps): TrashBin {
 
 /** Removes what is noted. Answers whether something is left that another try may remove. */
 async function emptyNow(ceph: Ceph, place: PoolPlace, log: Logger, signal: AbortSignal): Promise<boolean> {
-  const noted = await ceph.objects.omapList(place, noteObject, { signal });
+  const noted = await ceph.objects.omapList(place, deletedImagesObject, { signal });
   if (noted.size === 0) return false;
   const listTrash = async () => new Set((await ceph.rbd.trashList(place, { signal })).map(({ id }) => id));
   const trashed = await listTrash();
@@ -114,7 +114,7 @@ async function emptyNow(ceph: Ceph, place: PoolPlace, log: Logger, signal: Abort
       // It may have been moved since the trash was listed: the note is the only trace of it, so look again.
       if (trashed.has(id) || (await listTrash()).has(id))
         await ceph.rbd.trashRemove(place, id, { signal, timeoutMs: removeTimeoutMs });
-      await ceph.objects.omapRemove(place, noteObject, [id], { signal });
+      await ceph.objects.omapRemove(place, deletedImagesObject, [id], { signal });
     } catch (error) {
       signal.throwIfAborted();
       left = true;

@@ -16,8 +16,8 @@ import { ruleNameOf, ruleSpecOf } from './rule.ts';
 const maxNamed = 5;
 
 /**
- * Removes the pool with its rule, but only once nothing is in it: images, and images in the trash, keep
- * it. With no CephCluster left there is nothing to remove it from.
+ * Removes the pool with its rule, but only once nothing is in it: images, and images that somebody put into
+ * the trash, keep it. With no CephCluster left there is nothing to remove it from.
  */
 export async function finalizePool(
   deps: BlockPoolDeps,
@@ -58,7 +58,7 @@ async function imagesLeft(ceph: Ceph, name: string, signal: AbortSignal): Promis
   const { images, trash } = await imagesIn(ceph, name, signal);
   if (images.length + trash.length === 0) return undefined;
   if (images.length === 0)
-    return `the pool holds ${count(trash.length)} in the trash: what was deleted just now is being removed; what somebody put there goes with \`rbd trash purge ${name}\``;
+    return `the pool holds ${count(trash.length)} in the trash; restore what is wanted, and remove the others with \`rbd trash purge ${name}\``;
   const named = images.slice(0, maxNamed).join(', ') + (images.length > maxNamed ? ', ...' : '');
   const besides = trash.length > 0 ? ` and ${trash.length} in the trash` : '';
   return `the pool holds ${count(images.length)} (${named})${besides}; delete the PersistentVolumeClaims that use them first`;
