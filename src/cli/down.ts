@@ -5,6 +5,7 @@ import { checkDataDir, purgeDataDir, readInstance } from '../standalone/instance
 import { layout, type Layout } from '../standalone/layout.ts';
 import type { SupervisorStatus } from '../standalone/supervisor/control-socket.ts';
 import { releaseFiles } from '../standalone/supervisor/server-unit.ts';
+import { untilScopeGone } from '../standalone/machine/systemd-scope.ts';
 import {
   findSupervisor,
   startSupervisor,
@@ -23,11 +24,13 @@ export async function down(context: CliContext, options: { readonly purge?: bool
   const { dataDir, clock, signal } = context;
   await checkDataDir(dataDir);
   const progress = createProgress(context.screen, clock);
-  if (await readInstance(dataDir)) {
+  const instance = await readInstance(dataDir);
+  if (instance) {
     const places = layout(dataDir);
     await using _held = await takeLockFile(places.upLock, { clock, signal });
     await progress.step('Stopping', async (step) => {
       const stopped = await stopEverything(places, context, (status) => step.detail(unitsLeft(status)));
+      await untilScopeGone(instance.config.id, { clock, signal });
       step.detail(stopped ? 'everything ended; data kept' : 'nothing was running');
     });
   }

@@ -126,12 +126,18 @@ test("its disks are readable and writable; somebody else's loop cannot be opened
   );
   const minor = foreign.replace('/dev/loop', '');
   await inside('/bin/mknod', '/dev/foreign', 'b', '7', minor);
-  const cgroup = [`/sys/fs/cgroup/devices/holdfast-${instanceId}/node1/node/cgroup.procs`, '--'];
+  const cgroup = [`/sys/fs/cgroup/devices/holdfast-${instanceId}/node1/node/system/cgroup.procs`, '--'];
   const join = resolve(spec.scripts, 'join-and-run.sh');
   const nsenter = ['nsenter', '--target', String(init().pid), '--all', '--'];
   const read = () =>
     host('/bin/sh', join, ...cgroup, ...nsenter, '/bin/dd', 'if=/dev/foreign', 'of=/dev/null', 'count=1');
   expect(read).toThrow('Operation not permitted');
+});
+
+test("a node's root group holds no process itself, for v2 gives its children no memory limits then", async () => {
+  const groups = host('find', '/sys/fs/cgroup', '-path', `*holdfast-${instanceId}/node1/node`).trim();
+  for (const group of groups.split('\n'))
+    expect(await readFile(join(group, 'cgroup.procs'), 'utf8')).toBe('');
 });
 
 test('containerd runs pods on host and pod network from images of ours, without a file of the host', async () => {

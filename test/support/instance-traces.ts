@@ -39,8 +39,10 @@ async function seen(pid: number): Promise<SeenProcess | undefined> {
  * name a file of its folder, and those in its fabric's network namespace.
  */
 export async function tracesOf(dataDir: string, instanceId: string): Promise<Traces> {
-  const hierarchies = await findHierarchies();
   const group = `holdfast-${instanceId}`;
+  // At the top of each hierarchy, and in the scope that it has where systemd is PID 1.
+  const scope = `/holdfast.slice/${group}.scope`;
+  const hierarchies = (await findHierarchies()).flatMap((one) => [one, { ...one, base: scope }]);
   const inGroup = new Set(await processesOf(hierarchies, group));
   const own = await readlink('/proc/self/ns/net');
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
@@ -54,8 +56,9 @@ export async function tracesOf(dataDir: string, instanceId: string): Promise<Tra
       processes.push(one);
   }
   const groups: string[] = [];
-  for (const { mount } of hierarchies) {
-    for (const name of await readdir(mount)) if (name === group) groups.push(join(mount, name));
+  for (const { mount, base } of hierarchies) {
+    const names = await readdir(join(mount, base)).catch((): string[] => []);
+    if (names.includes(group)) groups.push(join(mount, base, group));
   }
   const table = await readFile('/proc/self/mountinfo', 'utf8');
   const link = `hf${instanceId}`;

@@ -7,6 +7,8 @@ export interface Hierarchy {
   readonly mount: string;
   /** `cpu`, `cpu,cpuacct`, `name=systemd`; empty for the unified one. */
   readonly controllers: string;
+  /** The group below which ours are made: empty for the hierarchy's root, `/holdfast.slice/x.scope` in a scope. */
+  readonly base: string;
 }
 
 /** The hierarchies as they are mounted: v1, the unified one beside them, or the unified one alone. */
@@ -18,19 +20,46 @@ export async function findHierarchies(mountinfo?: string): Promise<Hierarchy[]> 
     const mount = left.split(' ')[4] ?? '';
     const [type, , superOptions = ''] = right.split(' ');
     if (!mount.startsWith('/sys/fs/cgroup')) continue;
-    if (type === 'cgroup2') found.push({ mount, controllers: '' });
+    if (type === 'cgroup2') found.push({ mount, controllers: '', base: '' });
     if (type !== 'cgroup') continue;
     const known = ['rw', 'ro', 'relatime', 'nsdelegate', 'xattr', 'memory_recursiveprot'];
     const controllers = superOptions
       .split(',')
       .filter((option) => !known.includes(option) && !/^(release_agent|clone_children)/.test(option));
-    found.push({ mount, controllers: controllers.join(',') });
+    found.push({ mount, controllers: controllers.join(','), base: '' });
   }
   return found;
 }
 
+/** The group of a process in each hierarchy, by its controllers: the lines of /proc/PID/cgroup. */
+export function groupsByControllers(procCgroup: string): Map<string, string> {
+  const groups = new Map<string, string>();
+  for (const line of procCgroup.split('\n')) {
+    const [, controllers, group] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
+    if (controllers !== undefined && group !== undefined) groups.set(controllers, group);
+  }
+  return groups;
+}
+
+/**
+ * The hierarchies with our groups in the systemd scope that this process is in, which is ours to divide. Where
+ * it is in none, or a hierarchy of v1 has no such group, they are made at the top: there systemd makes none.
+ */
+export function basedInScope(
+  hierarchies: readonly Hierarchy[],
+  ownCgroup: string,
+  scope: string,
+): Hierarchy[] {
+  const groups = groupsByControllers(ownCgroup);
+  return hierarchies.map((hierarchy) => {
+    const parts = (groups.get(hierarchy.controllers) ?? '').split('/');
+    const at = parts.indexOf(scope);
+    return at < 0 ? hierarchy : { ...hierarchy, base: parts.slice(0, at + 1).join('/') };
+  });
+}
+
 const isUnified = (hierarchy: Hierarchy) => hierarchy.controllers === '';
-const pathIn = (hierarchy: Hierarchy, group: string) => join(hierarchy.mount, group);
+const pathIn = (hierarchy: Hierarchy, group: string) => join(hierarchy.mount, hierarchy.base, group);
 const unifiedControllers = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
 
 /**
@@ -39,7 +68,7 @@ const unifiedControllers = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
  */
 export async function makeGroup(hierarchies: readonly Hierarchy[], group: string): Promise<string[]> {
   for (const hierarchy of hierarchies) {
-    let at = hierarchy.mount;
+    let at = pathIn(hierarchy, '');
     for (const part of group.split('/')) {
       if (isUnified(hierarchy)) await delegate(at);
       const parent = at;
@@ -50,6 +79,44 @@ export async function makeGroup(hierarchies: readonly Hierarchy[], group: string
   }
   return hierarchies.map((hierarchy) => join(pathIn(hierarchy, group), 'cgroup.procs'));
 }
+
+/**
+ * Moves the processes of `group` into a child of it, `leaf`. v2 gives memory and io only to the children of a
+ * group that has no process of its own: without this no container below it could be started.
+ */
+export async function emptyIntoLeaf(
+  hierarchies: readonly Hierarchy[],
+  group: string,
+  leaf: string,
+): Promise<void> {
+  for (const hierarchy of hierarchies) {
+    const parent = pathIn(hierarchy, group);
+    const folder = join(parent, leaf);
+    await mkdir(folder, { recursive: true });
+    if (hierarchy.controllers.split(',').includes('cpuset')) await fillCpuset(parent, folder);
+    for (const pid of pidsIn(await readFile(join(parent, 'cgroup.procs'), 'utf8'))) {
+      await writeFile(join(folder, 'cgroup.procs'), String(pid)).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // It ended meanwhile.
+      });
+    }
+    if (isUnified(hierarchy)) await delegate(parent);
+  }
+}
+
+/** The cgroup.procs files of the groups that a process is in now. */
+export async function procsOf(hierarchies: readonly Hierarchy[], pid: number): Promise<string[]> {
+  const groups = groupsByControllers(await readFile(`/proc/${pid}/cgroup`, 'utf8'));
+  return hierarchies.flatMap((hierarchy) => {
+    const group = groups.get(hierarchy.controllers);
+    return group === undefined ? [] : [join(hierarchy.mount, group, 'cgroup.procs')];
+  });
+}
+
+const pidsIn = (procs: string): number[] =>
+  procs
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(Number);
 
 async function fillCpuset(parent: string, group: string): Promise<void> {
   for (const name of ['cpuset.cpus', 'cpuset.mems']) {
@@ -84,7 +151,7 @@ export async function processesOf(hierarchies: readonly Hierarchy[], group: stri
   for (const hierarchy of hierarchies) {
     for (const folder of await foldersBelow(pathIn(hierarchy, group))) {
       const text = await readFile(join(folder, 'cgroup.procs'), 'utf8').catch(() => '');
-      for (const line of text.split('\n')) if (line !== '') pids.add(Number(line));
+      for (const pid of pidsIn(text)) pids.add(pid);
     }
   }
   return [...pids];

@@ -1,15 +1,25 @@
-import { mkdir, readlink } from 'node:fs/promises';
+import { mkdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRunning, type ProcessIdentity } from '../../lib/process-identity.ts';
 import { runCommand, type CommandResult } from '../../lib/run-command.ts';
 import { spawnDetached } from '../../lib/detached-process.ts';
-import { denyDevices, findHierarchies, makeGroup, removeGroup, type Hierarchy } from './cgroups.ts';
+import {
+  basedInScope,
+  denyDevices,
+  emptyIntoLeaf,
+  findHierarchies,
+  makeGroup,
+  procsOf,
+  removeGroup,
+  type Hierarchy,
+} from './cgroups.ts';
 import { onlyChild } from './children.ts';
 import { writeNodeFiles } from './node-files.ts';
 import { attachDisks, detachDisks, deviceDenials, releaseSpareLoops, reserveSpareLoops } from './loops.ts';
 import type { MachineDeps } from './fabric.ts';
 import { abortFuse, fuseConnections } from './fuse.ts';
 import { hostLink } from './fabric.ts';
+import { scopeOf } from './systemd-scope.ts';
 import { runIp } from './tree-tools.ts';
 
 export interface NodeSpec {
@@ -38,7 +48,24 @@ export interface NodeSpec {
 const spareLoops = 64;
 const namespaces = ['--cgroup', '--mount', '--uts', '--ipc', '--net', '--pid'];
 
-const groupOf = (spec: Pick<NodeSpec, 'instanceId' | 'name'>) => `holdfast-${spec.instanceId}/${spec.name}`;
+const instanceGroup = (instanceId: string) => `holdfast-${instanceId}`;
+const groupOf = (spec: Pick<NodeSpec, 'instanceId' | 'name'>) =>
+  `${instanceGroup(spec.instanceId)}/${spec.name}`;
+
+// Below the node's root group, beside those of its containers: its first process, containerd and the agent.
+const systemLeaf = 'system';
+
+async function ownHierarchies(instanceId: string): Promise<Hierarchy[]> {
+  const own = await readFile('/proc/self/cgroup', 'utf8');
+  return basedInScope(await findHierarchies(), own, scopeOf(instanceId));
+}
+
+/** Wherever groups of ours may be: a node that was started outside of the scope goes on there until it ends. */
+async function removeEverywhere(instanceId: string, group: string, deps: MachineDeps): Promise<void> {
+  const own = await ownHierarchies(instanceId);
+  const atTop = own.filter(({ base }) => base !== '').map((hierarchy) => ({ ...hierarchy, base: '' }));
+  await removeGroup([...own, ...atTop], group, deps);
+}
 const layoutOf = (hierarchies: readonly Hierarchy[]) =>
   hierarchies.some((one) => one.controllers !== '') ? 'v1' : 'v2';
 
@@ -60,7 +87,7 @@ export async function startNode(
   const disks = await attachDisks(at('disks'), spec.disks, spec.diskSizeBytes, signal);
   const seed = Number.parseInt(spec.instanceId, 16) + spec.number;
   const spares = await reserveSpareLoops(spec.folder, seed, spareLoops);
-  const hierarchies = await findHierarchies();
+  const hierarchies = await ownHierarchies(spec.instanceId);
   const group = groupOf(spec);
   const procs = await makeGroup(hierarchies, `${group}/node`);
   const own = new Set([...disks.map((disk) => disk.index), ...spares]);
@@ -98,6 +125,7 @@ export async function startNode(
   const init = await onlyChild(launcher, deps);
   await spawned(init);
   await untilRooted(init, spec, deps);
+  await emptyIntoLeaf(hierarchies, `${group}/node`, systemLeaf);
   await connectNode(spec, init, deps);
   return init;
 }
@@ -177,14 +205,14 @@ export interface NodeProcess {
   readonly logFile: string;
 }
 
-/** Starts a program inside the node, in its cgroup, that outlives us. Answers the program's own identity. */
+/** Starts a program inside the node, in the groups of its first process, that outlives us. Answers the program's own identity. */
 export async function spawnInNode(
   spec: Pick<NodeSpec, 'instanceId' | 'name' | 'scripts'>,
   init: ProcessIdentity,
   program: NodeProcess,
   deps: MachineDeps,
 ): Promise<ProcessIdentity> {
-  const procs = await makeGroup(await findHierarchies(), `${groupOf(spec)}/node`);
+  const procs = await procsOf(await findHierarchies(), init.pid);
   const parent = await spawnDetached({
     file: '/bin/sh',
     args: [
@@ -208,9 +236,8 @@ export async function stopNode(
   deps: MachineDeps,
 ): Promise<void> {
   const { signal, clock } = deps;
-  const hierarchies = await findHierarchies();
   await abortFuse(await fuseConnections(init, spec.folder), spec.folder, signal);
-  await removeGroup(hierarchies, groupOf(spec), deps);
+  await removeEverywhere(spec.instanceId, groupOf(spec), deps);
   const isThere = async () => init !== undefined && (await isRunning(init));
   while (await isThere()) await clock.sleep(10, signal);
   // By its link: another instance may have the same range since this one was down.
@@ -222,5 +249,5 @@ export async function stopNode(
 
 /** Removes the instance's cgroup root once its nodes are gone. */
 export async function removeInstanceGroup(instanceId: string, deps: MachineDeps): Promise<void> {
-  await removeGroup(await findHierarchies(), `holdfast-${instanceId}`, deps);
+  await removeEverywhere(instanceId, instanceGroup(instanceId), deps);
 }

@@ -5,6 +5,7 @@ import { endProcess } from '../../lib/detached-process.ts';
 import type { ProcessIdentity } from '../../lib/process-identity.ts';
 import { readInstance } from '../instance.ts';
 import { layout } from '../layout.ts';
+import { enterScope } from '../machine/systemd-scope.ts';
 import { removeInstanceGroup } from '../machine/virtual-node.ts';
 import type { FindProcess } from './node-units.ts';
 import { stopPods } from './stop-pods.ts';
@@ -30,6 +31,13 @@ export async function runInstance(configFile: string, deps: RunInstanceDeps): Pr
   if (!config) throw new Error(`${configFile} cannot be read`);
   const instance = await readInstance(config.dataDir);
   if (!instance) throw new Error(`${config.dataDir} holds no instance`);
+  await enterScope(instance.config.id, { clock, signal }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    log.warn(
+      { err: error },
+      'systemd gave us no scope: the instance may end with the session it was started in',
+    );
+  });
   const specs = nodeSpecs(instance, config);
   await runSupervisor({
     places: layout(config.dataDir),
