@@ -117,8 +117,6 @@ function objectsOver(run: Run): RadosObjects {
     omapRemove: async (place, object, keys, options) => {
       await run('omap remove', [place, object, [...keys]], options);
     },
-    omapReserve: (place, object, key, value, options) =>
-      run<string>('omap reserve', [place, object, key, value], options),
     lock: async (place, object, lock, options) => {
       await run('lock', [place, object, lock], options);
     },

@@ -73,17 +73,6 @@ export interface RadosObjects {
     keys: readonly string[],
     options: CephCallOptions,
   ): Promise<void>;
-  /**
-   * Sets `key` only where it is absent or already has `value` (one compound operation with an omap
-   * comparison); answers the value that stands afterwards.
-   */
-  omapReserve(
-    place: PoolPlace,
-    object: string,
-    key: string,
-    value: string,
-    options: CephCallOptions,
-  ): Promise<string>;
   /** cls_lock, exclusive. EBUSY where another holder has it, EEXIST where this very cookie has it. */
   lock(place: PoolPlace, object: string, lock: ObjectLock, options: CephCallOptions): Promise<void>;
   /** ENOENT where that holder does not have it. */

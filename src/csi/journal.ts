@@ -66,7 +66,7 @@ export class JournalError extends Error {
 
 /**
  * The entry of a request name, made where there is none. The caller holds the name, so that no second call
- * of ours is in here; another driver's may be, which is why the key is taken by a comparing write.
+ * of ours is in here; another driver's is kept out by the provisioner's Lease (docs/adr/0006).
  */
 export async function reserve(
   ceph: Ceph,

@@ -446,26 +446,12 @@ describe.each(backends)('$name', ({ start }) => {
       ...(await objects.omapList(space, 'many', { ...options, after: 'k00001', limit: 2 })).keys(),
     ]).toEqual(['k00002', 'k00003']);
 
-    expect(await objects.omapReserve(space, 'dir', 'name', 'first', options)).toBe('first');
-    expect(await objects.omapReserve(space, 'dir', 'name', 'second', options)).toBe('first');
-    expect(await objects.omapReserve(space, 'dir', 'name', 'first', options)).toBe('first');
     await objects.omapSet(space, 'made-by-set', new Map([['k', 'v']]), options);
     await objects.omapRemove(space, 'made-by-remove', ['k'], options);
-    for (const object of ['o', 'many', 'dir', 'made-by-set', 'made-by-remove'])
+    for (const object of ['o', 'many', 'made-by-set', 'made-by-remove'])
       expect([object, await objects.remove(space, object, options)]).toEqual([object, true]);
     expect(await objects.remove(space, 'o', options)).toBe(false);
     await proveWrite(ceph, 'rbd', 'token', options);
-  });
-
-  test('twenty reservations of one key at once from two clients: one value wins everywhere', async () => {
-    const won = await Promise.all(
-      Array.from({ length: 20 }, (_, at) =>
-        (at % 2 === 0 ? ceph : bench.other).objects.omapReserve(space, 'race', 'name', `uuid-${at}`, options),
-      ),
-    );
-    expect(new Set(won).size).toBe(1);
-    expect(await ceph.objects.omapGet(space, 'race', ['name'], options)).toEqual(new Map([['name', won[0]]]));
-    await ceph.objects.remove(space, 'race', options);
   });
 
   test('locks: one holder, told apart by client and cookie, broken by a third', async () => {

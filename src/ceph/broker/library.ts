@@ -32,8 +32,6 @@ const radosSignatures = {
   createWriteOp: 'void *rados_create_write_op()',
   releaseWriteOp: 'void rados_release_write_op(void *op)',
   writeOpCreate: 'void rados_write_op_create(void *op, int exclusive, const char *category)',
-  writeOpOmapCmp2:
-    'void rados_write_op_omap_cmp2(void *op, const char *key, uint8_t comparison, const char *val, size_t key_len, size_t val_len, void *prval)',
   writeOpOmapSet2:
     'void rados_write_op_omap_set2(void *op, const char **keys, const char **vals, const size_t *key_lens, const size_t *val_lens, size_t num)',
   writeOpOmapRmKeys2:

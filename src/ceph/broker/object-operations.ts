@@ -1,12 +1,10 @@
 import type { LockHolder, ObjectLock, PoolPlace } from '../seam.ts';
 import { withPool, type Cluster } from './cluster.ts';
 import { plainAddress } from '../client-address.ts';
-import { callAsync, check, CodeError, isCode, noEntry, tooSmall, type Pointer } from './koffi-api.ts';
+import { callAsync, check, CodeError, noEntry, tooSmall, type Pointer } from './koffi-api.ts';
 
 const exclusive = 1;
 const idempotent = 0;
-const equal = 1; // LIBRADOS_CMPXATTR_OP_EQ
-const canceled = -125; // What a failed comparison answers.
 
 const byteLengths = (texts: readonly string[]) => texts.map((text) => Buffer.byteLength(text));
 
@@ -64,34 +62,6 @@ export const omapRemove = (
     cluster.rados.writeOpCreate(op, idempotent, null);
     cluster.rados.writeOpOmapRmKeys2(op, keys, byteLengths(keys), keys.length);
   });
-
-/** The OSD compares an absent key as an empty value, so `equal ''` holds exactly where nobody has the key. */
-export async function omapReserve(
-  cluster: Cluster,
-  place: PoolPlace,
-  object: string,
-  key: string,
-  value: string,
-): Promise<string> {
-  const keyBytes = Buffer.byteLength(key);
-  const compared = Buffer.alloc(4);
-  const maxRounds = 8; // Another round only where the key was removed between the two operations.
-  for (let round = 0; round < maxRounds; round++) {
-    try {
-      await write(cluster, place, object, (op) => {
-        cluster.rados.writeOpCreate(op, idempotent, null);
-        cluster.rados.writeOpOmapCmp2(op, key, equal, '', keyBytes, 0, compared);
-        cluster.rados.writeOpOmapSet2(op, [key], [value], [keyBytes], [Buffer.byteLength(value)], 1);
-      });
-      return value;
-    } catch (error) {
-      if (!isCode(error, canceled)) throw error;
-    }
-    const standing = (await omapGet(cluster, place, object, [key])).get(key);
-    if (standing !== undefined) return standing;
-  }
-  throw new CodeError(-11, `${key} of ${object} came and went ${maxRounds} times`);
-}
 
 async function read(
   cluster: Cluster,

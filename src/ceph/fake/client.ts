@@ -167,8 +167,6 @@ function objectsOf(
       at('omap set', place, options, () => store.omapSet(place, object, values)),
     omapRemove: (place, object, keys, options) =>
       at('omap remove', place, options, () => store.omapRemove(place, object, keys)),
-    omapReserve: (place, object, key, value, options) =>
-      at('omap reserve', place, options, () => store.omapReserve(place, object, key, value)),
     lock: (place, object, lock, options) =>
       at('lock', place, options, () => store.lock(place, object, lock, self.client, self.address)),
     unlock: (place, object, lock, options) =>

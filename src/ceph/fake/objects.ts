@@ -10,7 +10,6 @@ export interface FakeObjectStore {
   omapList(place: PoolPlace, object: string, after: string, limit: number): Map<string, string>;
   omapSet(place: PoolPlace, object: string, values: ReadonlyMap<string, string>): void;
   omapRemove(place: PoolPlace, object: string, keys: readonly string[]): void;
-  omapReserve(place: PoolPlace, object: string, key: string, value: string): string;
   lock(place: PoolPlace, object: string, lock: ObjectLock, client: string, address: string): void;
   unlock(place: PoolPlace, object: string, lock: Pick<ObjectLock, 'name' | 'cookie'>, client: string): void;
   lockHolders(place: PoolPlace, object: string, lockName: string): LockHolder[];
@@ -63,13 +62,6 @@ export function fakeObjects(state: FakeState): FakeObjectStore {
     omapRemove(place, object, keys) {
       const { omap } = ensure(place, object, 'omap remove');
       for (const key of keys) omap.delete(key);
-    },
-    omapReserve(place, object, key, value) {
-      const { omap } = ensure(place, object, 'omap reserve');
-      const standing = omap.get(key);
-      if (standing !== undefined) return standing;
-      omap.set(key, value);
-      return value;
     },
     ...locksOf(find, ensure),
   };
