@@ -30,6 +30,9 @@ async function bench() {
   const self = (await identifyProcess(process.pid)) as ProcessIdentity;
   const world = {
     daemons: new Set<string>(),
+    /** Pids that were moved out of this container's cgroup. */
+    moved: [] as number[],
+    moveError: undefined as Error | undefined,
     startError: undefined as Error | undefined,
     loopError: undefined as Error | undefined,
   };
@@ -80,6 +83,12 @@ async function bench() {
     loops,
     mounts: host.mounts,
     daemon,
+    cgroup: {
+      async take(pid) {
+        if (world.moveError) throw world.moveError;
+        world.moved.push(pid);
+      },
+    },
     clock,
     log: silentLogger,
     stateDir,
@@ -132,6 +141,16 @@ test('a daemon that does not start, or a loop that is not to be had, leaves neit
     expect(await attacher.attach(request, signal)).toMatchObject({ ...image, alive: true });
     await attacher.detach(image, signal);
   }
+});
+
+test('a daemon is moved to where it outlives this container; one that cannot be serves all the same', async () => {
+  const { attacher, world } = await bench();
+  await attacher.attach(request, signal);
+  expect(world.moved).toEqual([process.pid]);
+  await attacher.detach(image, signal);
+  world.moveError = new Error('the node has no cgroups');
+  expect(await attacher.attach(request, signal)).toMatchObject({ ...image, alive: true });
+  await attacher.detach(image, signal);
 });
 
 test('the ledger and the key are for root alone', async () => {

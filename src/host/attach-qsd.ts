@@ -7,6 +7,7 @@ import { qsdLedger, type LedgerEntry } from './qsd-ledger.ts';
 import {
   addLoop,
   clearDead,
+  letOutlive,
   livingDaemon,
   loopOf,
   mountPointOf,
@@ -108,6 +109,7 @@ async function attach(
 async function adopt(deps: QsdStepDeps, entry: LedgerEntry): Promise<LedgerEntry | undefined> {
   const daemon = await livingDaemon(deps, entry);
   if (!daemon) return undefined;
+  await letOutlive(deps, entry.image, daemon); // A process before us may have died between start and move.
   const backing = entry.backing ?? (await backingOf(deps.ledger.files(entry.image).export));
   return { ...entry, daemon, backing };
 }

@@ -4,6 +4,7 @@ import type { Logger } from '../lib/log.ts';
 import { nbdAttacher } from './attach-nbd.ts';
 import { qsdAttacher, type QsdAttacher } from './attach-qsd.ts';
 import type { RbdAttacher } from './attacher.ts';
+import { daemonCgroup } from './daemon-cgroup.ts';
 import { hostLoops } from './loops.ts';
 import { hostMounts } from './mounts.ts';
 import { qsdDaemon } from './qsd-daemon.ts';
@@ -29,6 +30,7 @@ export function nodeAttachers({ stateDir, clock, log }: NodeAttachersOptions): [
       loops: hostLoops(tools),
       mounts,
       daemon: qsdDaemon(tools, clock),
+      cgroup: daemonCgroup(),
       clock,
       log,
       stateDir: join(stateDir, 'qsd'),

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { isRunning, type ProcessIdentity } from '../lib/process-identity.ts';
 import type { AttachRequest, ImageSpec } from './attacher.ts';
+import type { DaemonCgroup } from './daemon-cgroup.ts';
 import { DeviceBusyError } from './device-busy.ts';
 import { backingOf, hasBacking, type LoopDevice, type Loops } from './loops.ts';
 import { mountAt, mountsOfDevice, type Mounts } from './mounts.ts';
@@ -14,6 +15,8 @@ export interface QsdStepDeps {
   readonly loops: Loops;
   readonly mounts: Mounts;
   readonly daemon: QsdDaemon;
+  /** Where daemons outlive the container of this process; absent where this process is in none. */
+  readonly cgroup?: DaemonCgroup | undefined;
   readonly ledger: QsdLedger;
   readonly clock: Clock;
   readonly log: Logger;
@@ -83,10 +86,11 @@ async function unmountExport(
 
 /** Writes the ledger, the key and the conf, and starts the daemon. */
 export async function startDaemon(
-  { daemon, ledger }: QsdStepDeps,
+  deps: QsdStepDeps,
   request: AttachRequest,
   signal: AbortSignal,
 ): Promise<LedgerEntry> {
+  const { daemon, ledger } = deps;
   const image = imageOf(request);
   const files = ledger.files(image);
   await mkdir(files.dir, { recursive: true, mode: 0o700 });
@@ -96,9 +100,21 @@ export async function startDaemon(
   await writeFileAtomic(files.conf, qsdConf(request, files), 0o600);
   await writeFile(files.export, '', { mode: 0o600 });
   const process = await daemon.start(request, files, signal);
+  await letOutlive(deps, image, process);
   const started = { ...entry, daemon: process, backing: await backingOf(files.export) };
   await ledger.write(started);
   return started;
+}
+
+/** A daemon that cannot be moved serves all the same, for as long as this container lives. */
+export async function letOutlive(
+  { cgroup, log }: QsdStepDeps,
+  { image }: ImageSpec,
+  { pid }: ProcessIdentity,
+): Promise<void> {
+  await cgroup?.take(pid).catch((error: unknown) => {
+    log.warn({ err: error, image, pid }, 'the daemon stays in our cgroup and will end with this container');
+  });
 }
 
 /** Puts a loop on the daemon's file. */

@@ -1,6 +1,7 @@
 import { readFile, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findHierarchies, processesOf } from '../../src/standalone/machine/cgroups.ts';
+import { findHierarchies } from '../../src/lib/cgroup-hierarchies.ts';
+import { processesOf } from '../../src/standalone/machine/cgroups.ts';
 import { loopsBelow } from '../../src/standalone/machine/loops.ts';
 
 /** A process as the kernel has it; `identity` tells it from a later one with the same pid. */

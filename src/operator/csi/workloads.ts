@@ -146,8 +146,9 @@ const pairs = (role: readonly string[], options: Readonly<Record<string, string>
 const mounterDir = (kubelet: string) => `${kubelet}/plugins/holdfast.mounter`;
 
 /**
- * Holds the FUSE daemons, which must outlive every roll-out: replaced only where someone deletes its pod,
- * never killed by a probe, and last to be evicted.
+ * Starts and watches the FUSE daemons, which must outlive every roll-out: replaced only where someone deletes its
+ * pod, never killed by a probe, and last to be evicted. hostPID and privileged are what it needs to keep the daemons
+ * in a cgroup of their own, and to find them again after its own death.
  */
 export function mounterDaemonSet(plan: CsiPlan): DaemonSet {
   const kubelet = plan.settings.kubeletDir;

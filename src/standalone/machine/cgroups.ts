@@ -1,35 +1,7 @@
 import { access, mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fillCpuset, hasCpuset, type Hierarchy } from '../../lib/cgroup-hierarchies.ts';
 import type { Clock } from '../../lib/clock.ts';
-
-/** One cgroup hierarchy of this host. */
-export interface Hierarchy {
-  readonly mount: string;
-  /** `cpu`, `cpu,cpuacct`, `name=systemd`; empty for the unified one. */
-  readonly controllers: string;
-  /** The group below which ours are made: empty for the hierarchy's root, `/holdfast.slice/x.scope` in a scope. */
-  readonly base: string;
-}
-
-/** The hierarchies as they are mounted: v1, the unified one beside them, or the unified one alone. */
-export async function findHierarchies(mountinfo?: string): Promise<Hierarchy[]> {
-  const table = mountinfo ?? (await readFile('/proc/self/mountinfo', 'utf8'));
-  const found: Hierarchy[] = [];
-  for (const line of table.split('\n')) {
-    const [left = '', right = ''] = line.split(' - ');
-    const mount = left.split(' ')[4] ?? '';
-    const [type, , superOptions = ''] = right.split(' ');
-    if (!mount.startsWith('/sys/fs/cgroup')) continue;
-    if (type === 'cgroup2') found.push({ mount, controllers: '', base: '' });
-    if (type !== 'cgroup') continue;
-    const known = ['rw', 'ro', 'relatime', 'nsdelegate', 'xattr', 'memory_recursiveprot'];
-    const controllers = superOptions
-      .split(',')
-      .filter((option) => !known.includes(option) && !/^(release_agent|clone_children)/.test(option));
-    found.push({ mount, controllers: controllers.join(','), base: '' });
-  }
-  return found;
-}
 
 /** The group of a process in each hierarchy, by its controllers: the lines of /proc/PID/cgroup. */
 export function groupsByControllers(procCgroup: string): Map<string, string> {
@@ -74,7 +46,7 @@ export async function makeGroup(hierarchies: readonly Hierarchy[], group: string
       const parent = at;
       at = join(at, part);
       await mkdir(at, { recursive: true });
-      if (hierarchy.controllers.split(',').includes('cpuset')) await fillCpuset(parent, at);
+      if (hasCpuset(hierarchy)) await fillCpuset(parent, at);
     }
   }
   return hierarchies.map((hierarchy) => join(pathIn(hierarchy, group), 'cgroup.procs'));
@@ -93,7 +65,7 @@ export async function emptyIntoLeaf(
     const parent = pathIn(hierarchy, group);
     const folder = join(parent, leaf);
     await mkdir(folder, { recursive: true });
-    if (hierarchy.controllers.split(',').includes('cpuset')) await fillCpuset(parent, folder);
+    if (hasCpuset(hierarchy)) await fillCpuset(parent, folder);
     for (const pid of pidsIn(await readFile(join(parent, 'cgroup.procs'), 'utf8'))) {
       await writeFile(join(folder, 'cgroup.procs'), String(pid)).catch((error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // It ended meanwhile.
@@ -117,13 +89,6 @@ const pidsIn = (procs: string): number[] =>
     .split('\n')
     .filter((line) => line !== '')
     .map(Number);
-
-async function fillCpuset(parent: string, group: string): Promise<void> {
-  for (const name of ['cpuset.cpus', 'cpuset.mems']) {
-    if ((await readFile(join(group, name), 'utf8')).trim() !== '') continue;
-    await writeFile(join(group, name), await readFile(join(parent, name), 'utf8'));
-  }
-}
 
 /** Lets the children of a v2 group use what this host's v2 hierarchy has; beside v1 it has no controllers. */
 async function delegate(group: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findHierarchies, type Hierarchy } from './cgroups.ts';
+import { findHierarchies, type Hierarchy } from '../../lib/cgroup-hierarchies.ts';
 
 /** One thing that standalone mode stands on, with why where it is not there. */
 export interface Finding {

@@ -1,9 +1,10 @@
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { findHierarchies, type Hierarchy } from '../../lib/cgroup-hierarchies.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { withDeadline } from '../../lib/deadline.ts';
 import { runCommand } from '../../lib/run-command.ts';
-import { findHierarchies, groupsByControllers, type Hierarchy } from './cgroups.ts';
+import { groupsByControllers } from './cgroups.ts';
 
 /**
  * Where systemd is PID 1, the cgroup tree is its own, and whatever is started from a login session ends with

@@ -1,18 +1,10 @@
 import { mkdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { findHierarchies, type Hierarchy } from '../../lib/cgroup-hierarchies.ts';
 import { isRunning, type ProcessIdentity } from '../../lib/process-identity.ts';
 import { runCommand, type CommandResult } from '../../lib/run-command.ts';
 import { spawnDetached } from '../../lib/detached-process.ts';
-import {
-  basedInScope,
-  denyDevices,
-  emptyIntoLeaf,
-  findHierarchies,
-  makeGroup,
-  procsOf,
-  removeGroup,
-  type Hierarchy,
-} from './cgroups.ts';
+import { basedInScope, denyDevices, emptyIntoLeaf, makeGroup, procsOf, removeGroup } from './cgroups.ts';
 import { onlyChild } from './children.ts';
 import { writeNodeFiles } from './node-files.ts';
 import { attachDisks, detachDisks, deviceDenials, releaseSpareLoops, reserveSpareLoops } from './loops.ts';
