@@ -1,7 +1,7 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
 import type { VolumeAttachment } from 'kubernetes-types/storage/v1.js';
 import { VolumeAttachments } from '../../../api/core.ts';
-import { keyOf, refOf, type Stored } from '../../../api/resource.ts';
+import { keyOf, refOf, type ObjectRef, type Stored } from '../../../api/resource.ts';
 import { done, requeueAfter, type Outcome } from '../../../control/outcome.ts';
 import type { ReconcileContext, Reconciler } from '../../../control/reconciler.ts';
 import { isAlreadyExists } from '../../../kube/errors.ts';
@@ -11,16 +11,23 @@ const multiAttachRecheckMs = 5_000;
 
 /** Makes a VolumeAttachment for each volume that a placed pod needs on its node. */
 export function volumeAttach(deps: AttachDeps): Reconciler<Pod> {
+  const tell = attachNews(deps);
   return {
     name: 'volume-attach',
     async reconcile(pod, context) {
       let outcome: Outcome = done;
+      const settled: Settled[] = [];
       for (const wanted of wantedBy(pod, deps)) {
-        const existing = deps.attachments.get({ name: wanted.name });
-        if (existing) tellHowItWent(deps, pod, wanted, existing.status ?? {});
+        const attachment = deps.attachments.get({ name: wanted.name });
+        if (attachment) settled.push({ volume: wanted.volume.metadata.name, attachment });
         else if (!(await attach(deps, pod, wanted, context))) outcome = requeueAfter(multiAttachRecheckMs);
       }
+      tell.of(pod, settled);
       return outcome;
+    },
+    gone(ref) {
+      tell.forget(ref);
+      return Promise.resolve(done);
     },
   };
 }
@@ -76,29 +83,41 @@ function multiAttachMessage(deps: AttachDeps, { volume }: WantedAttachment, node
   return `Multi-Attach error for volume "${name}" Volume is already used by pod(s) ${pods} on node ${node}`;
 }
 
-interface AttachmentStatus {
-  readonly attached?: boolean;
-  readonly attachError?: { readonly message?: string };
+interface Settled {
+  readonly volume: string;
+  readonly attachment: Stored<VolumeAttachment>;
 }
 
-function tellHowItWent(
-  deps: AttachDeps,
-  pod: Stored<Pod>,
-  wanted: WantedAttachment,
-  status: AttachmentStatus,
-): void {
-  const name = wanted.volume.metadata.name;
-  const waits = pod.status?.phase === 'Pending';
-  if (!waits) return; // Its containers run, so it was told before.
-  if (status.attached) {
-    deps.events.event(
-      pod,
-      'Normal',
-      'SuccessfulAttachVolume',
-      `AttachVolume.Attach succeeded for volume "${name}"`,
-    );
-  } else if (status.attachError) {
-    const message = `AttachVolume.Attach failed for volume "${name}" : ${status.attachError.message ?? 'no reason given'}`;
-    deps.events.event(pod, 'Warning', 'FailedAttachVolume', message);
+/** Says in a waiting pod's events how its attachments went: each outcome once, however often it is looked at. */
+function attachNews({ events }: AttachDeps) {
+  const told = new Map<string, ReadonlySet<string>>();
+  return {
+    of(pod: Stored<Pod>, settled: readonly Settled[]): void {
+      const key = keyOf(refOf(pod));
+      // Once its containers run, it was told before.
+      if (pod.status?.phase !== 'Pending' || settled.length === 0) return void told.delete(key);
+      const before = told.get(key);
+      const now = new Set<string>();
+      for (const { volume, attachment } of settled) {
+        const news = newsOf(volume, attachment);
+        if (!news) continue;
+        const what = `${pod.metadata.uid}/${attachment.metadata.uid}/${news.message}`;
+        now.add(what);
+        if (!before?.has(what)) events.event(pod, news.type, news.reason, news.message);
+      }
+      told.set(key, now);
+    },
+    forget: (ref: ObjectRef) => void told.delete(keyOf(ref)),
+  };
+}
+
+function newsOf(volume: string, { status }: Stored<VolumeAttachment>) {
+  if (status?.attached) {
+    const message = `AttachVolume.Attach succeeded for volume "${volume}"`;
+    return { type: 'Normal', reason: 'SuccessfulAttachVolume', message } as const;
   }
+  if (!status?.attachError) return undefined;
+  const why = status.attachError.message ?? 'no reason given';
+  const message = `AttachVolume.Attach failed for volume "${volume}" : ${why}`;
+  return { type: 'Warning', reason: 'FailedAttachVolume', message } as const;
 }
