@@ -56,15 +56,21 @@ const starts = (p: Pod, s: PodSituation) =>
   );
 
 describe('starting', () => {
-  test('volumes come first, then the sandbox, then the containers', () => {
-    expect(kinds(pod(), situation({}, { volumesMounted: false }))).toEqual(['mount-volumes']);
+  test('volumes and the sandbox come first, then the containers', () => {
+    const bare = situation({}, { volumesMounted: false });
+    expect(kinds(pod(), bare)).toEqual(['mount-volumes', 'run-sandbox']);
+    const unmounted = situation({ sandboxes: [sandbox()] }, { volumesMounted: false });
+    expect(kinds(pod(), unmounted)).toEqual(['mount-volumes']);
     expect(kinds(pod(), situation({}))).toEqual(['run-sandbox']);
     expect(starts(pod(), situation({ sandboxes: [sandbox()] }))).toEqual(['main#0']);
     expect(kinds(pod(), situation({ sandboxes: [sandbox()], containers: [container()] }))).toEqual([]);
   });
 
   test('a failed mount is not tried again before its time, and the wake says when', () => {
-    const held = situation({}, { volumesMounted: false, volumesHeldUntilMs: nowMs + 500 });
+    const held = situation(
+      { sandboxes: [sandbox()] },
+      { volumesMounted: false, volumesHeldUntilMs: nowMs + 500 },
+    );
     expect(nextPodActions(pod(), held)).toEqual({ actions: [], wakeAtMs: nowMs + 500 });
   });
 

@@ -1,7 +1,10 @@
 import type { Container, Pod } from 'kubernetes-types/core/v1.js';
 import { newestContainer, type ObservedContainer, type ObservedPod } from './observed.ts';
 
-/** One step towards what the pod's spec says. Steps of one answer are taken in order. */
+/**
+ * One step towards what the pod's spec says. Steps of one answer are taken in order; only the mounts and the
+ * sandbox have nothing of each other, and are prepared at once.
+ */
 export type PodAction =
   | { readonly kind: 'mount-volumes' }
   | { readonly kind: 'run-sandbox'; readonly attempt: number }
@@ -95,7 +98,8 @@ export function nextPodActions(pod: Pod, situation: PodSituation): PodDecision {
     else actions.push({ kind: 'mount-volumes' });
   }
   if (!sandbox) {
-    if (startable && wantsSandbox(pod, runtime)) {
+    // Not after the mounts: an attach takes as long as the sandbox, and only containers need both.
+    if (wantsSandbox(pod, runtime)) {
       const heldUntilMs = situation.sandboxHeldUntilMs ?? 0;
       if (heldUntilMs > situation.nowMs) wakes.push(heldUntilMs);
       else {

@@ -19,6 +19,8 @@ interface World {
   api: Stored<Pod> | undefined;
   apiAway: boolean;
   mounts: 'ok' | 'fails' | 'hangs';
+  /** A mount takes until then. */
+  mountsUntil: Promise<void> | undefined;
   startFails: StartError | undefined;
   onDisk: boolean;
   worker: PodWorker;
@@ -113,6 +115,7 @@ beforeEach(() => {
         done.push(`mount:${world.mounts}`);
         if (world.mounts === 'hangs') await hang(signal);
         if (world.mounts === 'fails') throw new Error('no such volume');
+        await world.mountsUntil;
         world.onDisk = true;
         return new Map();
       },
@@ -267,11 +270,27 @@ describe('a mount', () => {
   test('that hangs is cut short by the deletion', async () => {
     world.mounts = 'hangs';
     await settle(60_000);
-    expect(world.done).toContain('mount:hangs');
+    expect(world.done).toEqual(['mount:hangs', 'sandbox#0']);
     change(stored({ deletionTimestamp: 'now', deletionGracePeriodSeconds: 30 }));
     await settle();
-    expect(world.done.at(-1)).toBe('delete-object');
-    expect(world.done).not.toContain('sandbox#0');
+    expect(world.done.slice(2)).toEqual(['stop-sandbox', 'remove-sandbox', 'delete-object']);
+  });
+  test('goes on beside the sandbox, and no container starts before both', async () => {
+    let mounted!: () => void;
+    world.mountsUntil = new Promise((resolve) => (mounted = resolve));
+    await settle(60_000);
+    expect(world.done).toEqual(['mount:ok', 'sandbox#0']);
+    mounted();
+    await settle();
+    expect(world.done).toEqual(['mount:ok', 'sandbox#0', 'start:main#0']);
+  });
+  test('that fails leaves the sandbox to the next try', async () => {
+    world.mounts = 'fails';
+    await settle(10_000);
+    world.mounts = 'ok';
+    await settle(120_000);
+    expect(world.done.filter((one) => one.startsWith('sandbox'))).toEqual(['sandbox#0']);
+    expect(phase()).toBe('Running');
   });
 });
 

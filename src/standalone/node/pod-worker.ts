@@ -188,16 +188,16 @@ async function act(
   actions: readonly PodAction[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { record, steps } = parts;
+  const { record } = parts;
   if (actions.length === 0) parts.lastActions = '';
-  for (const action of actions) {
+  for (const group of groupsOf(actions)) {
     const { deleted: stopping, graceSeconds } = situation;
     // The deletion may have come while the situation was looked at.
     if (!stopping && isDeleted(record)) return true;
     using abort = linkedAbort(signal);
     parts.effect = { abort, stopping, graceSeconds };
     try {
-      if (!(await steps.perform(record, action, situation.runtime, abort.signal))) return false;
+      if (!(await performAll(parts, situation, group, abort.signal))) return false;
     } catch (error) {
       signal.throwIfAborted();
       if (abort.signal.aborted) return true;
@@ -207,6 +207,33 @@ async function act(
     }
   }
   return false;
+}
+
+const prepares = ({ kind }: PodAction) => kind === 'mount-volumes' || kind === 'run-sandbox';
+
+/** Steps that are taken at once stand together; each other stands alone. */
+function groupsOf(actions: readonly PodAction[]): PodAction[][] {
+  const groups: PodAction[][] = [];
+  for (const action of actions) {
+    const last = groups.at(-1);
+    if (last && prepares(action) && last.every(prepares)) last.push(action);
+    else groups.push([action]);
+  }
+  return groups;
+}
+
+/** Ends when all of them have: one that was left behind would go on beside the next turn. */
+async function performAll(
+  { record, steps }: Parts,
+  { runtime }: PodSituation,
+  group: readonly PodAction[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const ends = await Promise.allSettled(
+    group.map((action) => steps.perform(record, action, runtime, signal)),
+  );
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  return ends.every((end) => end.status === 'fulfilled' && end.value);
 }
 
 async function situationOf({ deps, record, probes }: Parts, runtime: ObservedPod): Promise<PodSituation> {
