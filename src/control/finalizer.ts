@@ -8,21 +8,28 @@ export const hasFinalizer = (object: KubeObject, finalizer: string): boolean =>
 export const isDeleted = (object: KubeObject): boolean => object.metadata?.deletionTimestamp !== undefined;
 
 /**
- * Adds the finalizer. Guarantee: when this returns, a deletion of the object waits for us. Answers the
- * object as it is now, or undefined where it is gone or already being deleted.
+ * Adds the finalizer, and in the same write the annotations. Guarantee: when this returns, a deletion of the
+ * object waits for us. Answers the object as it is now, or undefined where it is gone or already being deleted.
  */
 export async function addFinalizer<T extends KubeObject>(
   client: KubeClient,
   resource: Resource<T>,
   object: Stored<T>,
   finalizer: string,
-  options: CallOptions,
+  { annotations = {}, ...options }: CallOptions & { readonly annotations?: Readonly<Record<string, string>> },
 ): Promise<Stored<T> | undefined> {
-  return await edit(client, resource, object, options, (current) => {
-    if (hasFinalizer(current, finalizer)) return undefined;
-    return (current.metadata.finalizers ?? []).length === 0
-      ? { op: 'add', path: '/metadata/finalizers', value: [finalizer] }
-      : { op: 'add', path: '/metadata/finalizers/-', value: finalizer };
+  return await edit(client, resource, object, options, ({ metadata }) => {
+    const operations: JsonPatchOperation[] = [];
+    if (!metadata.finalizers?.includes(finalizer))
+      operations.push(
+        metadata.finalizers?.length
+          ? { op: 'add', path: '/metadata/finalizers/-', value: finalizer }
+          : { op: 'add', path: '/metadata/finalizers', value: [finalizer] },
+      );
+    const present = metadata.annotations ?? {};
+    if (Object.entries(annotations).some(([key, value]) => present[key] !== value))
+      operations.push({ op: 'add', path: '/metadata/annotations', value: { ...present, ...annotations } });
+    return operations;
   });
 }
 
@@ -39,7 +46,7 @@ export async function removeFinalizer<T extends KubeObject>(
 ): Promise<Stored<T> | undefined> {
   return await edit(client, resource, object, options, (current) => {
     const at = current.metadata.finalizers?.indexOf(finalizer) ?? -1;
-    return at < 0 ? undefined : { op: 'remove', path: `/metadata/finalizers/${at}` };
+    return at < 0 ? [] : [{ op: 'remove', path: `/metadata/finalizers/${at}` }];
   });
 }
 
@@ -49,18 +56,18 @@ async function edit<T extends KubeObject>(
   resource: Resource<T>,
   object: Stored<T>,
   options: CallOptions,
-  change: (current: Stored<T>) => JsonPatchOperation | undefined,
+  change: (current: Stored<T>) => readonly JsonPatchOperation[],
 ): Promise<Stored<T> | undefined> {
   const ref = refOf(object);
   let current: Stored<T> | undefined = object;
   for (let attempt = 0; attempt < 10; attempt++) {
     if (!current || current.metadata.uid !== object.metadata.uid) return undefined;
-    const operation = change(current);
-    if (!operation) return current;
+    const changes = change(current);
+    if (changes.length === 0) return current;
     const operations: JsonPatchOperation[] = [
       { op: 'test', path: '/metadata/uid', value: object.metadata.uid },
       { op: 'test', path: '/metadata/resourceVersion', value: current.metadata.resourceVersion },
-      operation,
+      ...changes,
     ];
     try {
       return await client.patch(resource, ref, { type: 'json', operations }, options);

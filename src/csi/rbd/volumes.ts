@@ -107,9 +107,13 @@ export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
     },
     async attach(handle, node, secrets, signal) {
       const { ceph, place, journal, image } = await need(clusters, handle, secrets, { signal });
-      await lockForNode(ceph, place, { imageId: image.id, handle, node }, { signal });
-      if (journal.imageId !== image.id)
-        await rememberImageId(ceph, place, journal.uuid, image.id, { signal });
+      // Which image the entry means is true whoever gets the lock.
+      await Promise.all([
+        lockForNode(ceph, place, { imageId: image.id, handle, node }, { signal }),
+        journal.imageId === image.id
+          ? undefined
+          : rememberImageId(ceph, place, journal.uuid, image.id, { signal }),
+      ]);
     },
     async detach(handle, node, secrets, signal) {
       const found = await locate(clusters, handle, secrets, { signal });

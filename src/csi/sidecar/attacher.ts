@@ -34,6 +34,7 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
   const finalizer = attacherFinalizer(driver);
   const nodes = caches.cache(CSINodes);
   const attachments = caches.cache(VolumeAttachments);
+  const volumes = caches.cache(PersistentVolumes);
   const delays = retryDelays(deps.random);
 
   const nodeIdOf = (attachment: Stored<VolumeAttachment>): string | undefined => {
@@ -48,7 +49,15 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
         Code.INVALID_ARGUMENT,
         'inline volumes cannot be attached by this driver: use a PersistentVolume',
       );
-    return await client.get(PersistentVolumes, { name }, { signal });
+    return volumes.get({ name }) ?? (await client.get(PersistentVolumes, { name }, { signal }));
+  };
+  /** The PV must not go while anything of it is attached; undefined where it is on its way. */
+  const holdVolume = async (volume: Stored<PersistentVolume>, signal: AbortSignal) => {
+    // A write finds out by itself that the cache is behind; a finalizer that is there already has to be asked for.
+    const current = hasFinalizer(volume, finalizer)
+      ? await client.get(PersistentVolumes, refOf(volume), { signal })
+      : volume;
+    return current && (await addFinalizer(client, PersistentVolumes, current, finalizer, { signal }));
   };
 
   const attach = async (attachment: Stored<VolumeAttachment>, signal: AbortSignal): Promise<void> => {
@@ -62,24 +71,19 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
         Code.FAILED_PRECONDITION,
         `driver ${driver} is not registered on node ${attachment.spec?.nodeName} yet: its csi-rbdplugin pod has to run there`,
       );
-    // The PV first: it must not go while anything of it is attached.
-    if (!(await addFinalizer(client, PersistentVolumes, volume, finalizer, { signal })))
+    const annotations = { [nodeIdAnnotation]: nodeId };
+    // All before the publish, and none of them before another: a detach without a publish finds nothing to undo.
+    const [heldVolume, held, secrets] = await Promise.all([
+      holdVolume(volume, signal),
+      addFinalizer(client, VolumeAttachments, attachment, finalizer, { signal, annotations }),
+      readSecret(client, controllerSecretOf(volume, 'publish'), signal),
+    ]);
+    if (!heldVolume)
       throw new RpcError(
         Code.FAILED_PRECONDITION,
         `persistentvolume ${volume.metadata.name} is being deleted`,
       );
-    const held = await addFinalizer(client, VolumeAttachments, attachment, finalizer, { signal });
     if (!held) return; // Deleted meanwhile, with nothing done.
-    await client.patch(
-      VolumeAttachments,
-      refOf(attachment),
-      {
-        type: 'merge',
-        body: { metadata: { uid: attachment.metadata.uid, annotations: { [nodeIdAnnotation]: nodeId } } },
-      },
-      { signal },
-    );
-    const secrets = await readSecret(client, controllerSecretOf(volume, 'publish'), signal);
     const request = create(ControllerPublishVolumeRequestSchema, {
       volumeId: source.volumeHandle,
       nodeId,

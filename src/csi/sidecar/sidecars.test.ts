@@ -241,6 +241,30 @@ test('an attachment locks the image for one node; a second node is told who has 
   expect(second.status?.attachError).toBeUndefined();
 });
 
+test('a volume that is being deleted is not attached, whatever was known of it before', async () => {
+  const { client, ceph, claim, until, options } = await bench();
+  await claim();
+  const volume = await until(PersistentVolumes, ([one]) => one);
+  await client.create(
+    CSINodes,
+    { metadata: { name: 'n1' }, spec: { drivers: [{ name: driver, nodeID: 'id-n1' }] } },
+    options,
+  );
+  await client.delete(PersistentVolumes, volume.metadata, options);
+  const { name } = volume.metadata;
+  await client.create(
+    VolumeAttachments,
+    {
+      metadata: { name: 'late' },
+      spec: { attacher: driver, nodeName: 'n1', source: { persistentVolumeName: name } },
+    },
+    options,
+  );
+  const refused = await until(VolumeAttachments, (all) => all.find((one) => one.status?.attachError));
+  expect(refused.status?.attachError?.message).toMatch(/is being deleted|does not exist/);
+  expect(ceph.sent.filter((one) => one === 'lock')).toEqual([]);
+});
+
 test('a bound claim that asks for more gets a larger image and PV, and waits for its node with a condition', async () => {
   const { client, ceph, claim, until, images, options } = await bench();
   const made = await claim();
