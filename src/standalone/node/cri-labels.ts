@@ -10,3 +10,4 @@ export const terminationPolicyAnnotation = 'io.kubernetes.container.terminationM
 export const imageNameAnnotation = 'holdfast.io/image';
 export const terminationFileAnnotation = 'holdfast.io/termination-file';
 export const graceAnnotation = 'io.kubernetes.pod.terminationGracePeriod';
+export const priorityAnnotation = 'holdfast.io/priority';

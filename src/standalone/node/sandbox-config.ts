@@ -2,7 +2,7 @@ import type { Pod } from 'kubernetes-types/core/v1.js';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { DNSConfigSchema, PodSandboxConfigSchema } from '../../gen/runtime/v1/api_pb.js';
 import { namespaceOptions, seccompProfile } from './container-config.ts';
-import { podNameLabel, podNamespaceLabel, podUidLabel } from './cri-labels.ts';
+import { podNameLabel, podNamespaceLabel, podUidLabel, priorityAnnotation } from './cri-labels.ts';
 
 export type SandboxConfig = MessageInitShape<typeof PodSandboxConfigSchema>;
 
@@ -45,7 +45,7 @@ export function sandboxConfig(inputs: SandboxInputs): SandboxConfig {
       [podNamespaceLabel]: meta.namespace ?? '',
       [podUidLabel]: meta.uid ?? '',
     },
-    annotations: { ...meta.annotations },
+    annotations: { ...meta.annotations, [priorityAnnotation]: String(spec?.priority ?? 0) },
     linux: {
       sysctls,
       securityContext: {

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import * as grpc from '@grpc/grpc-js';
 import { ContainerState, PodSandboxState, RuntimeService } from '../../gen/runtime/v1/api_pb.js';
 import { unaryClient, type UnaryClient } from '../../lib/grpc.ts';
@@ -6,8 +5,8 @@ import type { Logger } from '../../lib/log.ts';
 import { mapLimit } from '../../lib/map-limit.ts';
 import type { ProcessIdentity } from '../../lib/process-identity.ts';
 import { containerdSocket } from '../machine/containerd.ts';
-import { graceAnnotation } from '../node/cri-labels.ts';
-import { enter } from '../machine/virtual-node.ts';
+import { graceAnnotation, priorityAnnotation } from '../node/cri-labels.ts';
+import { releaseVolumes, volumeUsers } from './release-volumes.ts';
 
 type Runtime = UnaryClient<typeof RuntimeService.method>;
 
@@ -15,56 +14,36 @@ const longestGraceSeconds = 10;
 const atOnce = 8;
 
 /**
- * Stops a node's pods before it goes down for good: first those that use volumes of a CSI driver, then the
- * mounts of these volumes, and only then all others, among them the storage that they stand on. In any
- * other order a filesystem would lose its device under it.
+ * Stops a node's pods before it goes down for good: first those that use volumes of a CSI driver, then these
+ * volumes, and only then all others, among them the storage that the volumes stand on. In any other order a
+ * filesystem would lose its device under it. The others go by priority, the most critical ones last.
  */
 export async function stopPods(init: ProcessIdentity, log: Logger, signal: AbortSignal): Promise<void> {
   const channel = new grpc.Client(`unix://${containerdSocket(init)}`, grpc.credentials.createInsecure());
   const runtime: Runtime = unaryClient(channel, RuntimeService);
   try {
-    const mounts = await csiMounts(init);
-    const users = new Set(mounts.flatMap((path) => /\/pods\/([^/]+)\//.exec(path)?.[1] ?? []));
+    const users = await volumeUsers(init);
     const { items } = await runtime.listPodSandbox(
       { filter: { state: { state: PodSandboxState.SANDBOX_READY } } },
       { signal },
     );
-    const usesVolume = (uid: string | undefined) => uid !== undefined && users.has(uid);
-    await stopAll(
-      runtime,
-      items.filter((pod) => usesVolume(pod.metadata?.uid)),
-      log,
-      signal,
-    );
-    // Deepest first: a pod's bind before the filesystem that it binds.
-    for (const path of mounts.toSorted((a, b) => Number(isStaging(a)) - Number(isStaging(b)))) {
-      await enter(init, ['/bin/umount', '--', path], { signal, timeoutMs: 20_000 }).catch((err: unknown) =>
-        log.warn({ err, path }, 'a volume was not unmounted'),
+    const usesVolume = ({ metadata }: Sandbox) => metadata !== undefined && users.has(metadata.uid);
+    await stopAll(runtime, items.filter(usesVolume), log, signal);
+    await releaseVolumes(init, log, signal);
+    const others = items.filter((pod) => !usesVolume(pod));
+    for (const priority of [...new Set(others.map(priorityOf))].sort((a, b) => a - b))
+      await stopAll(
+        runtime,
+        others.filter((pod) => priorityOf(pod) === priority),
+        log,
+        signal,
       );
-    }
-    await stopAll(
-      runtime,
-      items.filter((pod) => !usesVolume(pod.metadata?.uid)),
-      log,
-      signal,
-    );
   } finally {
     channel.close();
   }
 }
 
-const isStaging = (path: string) => path.includes('/plugins/kubernetes.io/csi/');
-
-/** Mount points of CSI volumes, staged and published, in the node's own table. */
-async function csiMounts(init: ProcessIdentity): Promise<string[]> {
-  const table = await readFile(`/proc/${init.pid}/mountinfo`, 'utf8');
-  const points = table.split('\n').map((line) => line.split(' ')[4] ?? '');
-  return points.filter(
-    (point) =>
-      /\/volumes\/kubernetes\.io~csi\/[^/]+\/mount$/.test(point) ||
-      /\/plugins\/kubernetes\.io\/csi\/.*\/globalmount/.test(point),
-  );
-}
+const priorityOf = ({ annotations }: Sandbox): number => Number(annotations[priorityAnnotation] ?? 0) || 0;
 
 /** What the pod asks for, but not longer than a person who types `down` wants to wait. */
 function graceOf(annotations: Readonly<Record<string, string>>): bigint {
@@ -76,7 +55,8 @@ function graceOf(annotations: Readonly<Record<string, string>>): bigint {
 
 interface Sandbox {
   readonly id: string;
-  readonly metadata?: { readonly name: string } | undefined;
+  readonly metadata?: { readonly name: string; readonly uid: string } | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 async function stopAll(
