@@ -31,6 +31,7 @@ import { apiMetrics } from './http/metrics.ts';
 import { openApi } from './http/openapi.ts';
 import { upgradeHandler } from './http/upgrade.ts';
 import { maintain } from './maintenance.ts';
+import { fanOut } from './registry/fan-out.ts';
 import { kindTable } from './registry/kind-table.ts';
 import type { RegistryDeps } from './registry/request.ts';
 import { startWatchCache, type WatchCache } from './registry/watch-cache.ts';
@@ -172,6 +173,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     store,
     cache,
     kinds,
+    fanOut: fanOut(),
     clock,
     log,
     random,

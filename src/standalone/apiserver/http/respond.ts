@@ -17,6 +17,9 @@ export function textOf(object: object): string {
   return text;
 }
 
+/** The same for a reader that keeps the text itself. */
+export const textOnce = (object: object): string => texts.get(object) ?? JSON.stringify(object);
+
 /** `Warning: 299 - "text"`: what kubectl prints as a warning. */
 export function warningHeader(text: string): string {
   // Header values are one line of Latin-1; the quoted text escapes its own quotes.

@@ -6,7 +6,7 @@ import { apiVersionOf } from '../registry/kind-table.ts';
 import type { WatchFrame } from '../registry/watch.ts';
 import type { Accepted } from './negotiate.ts';
 import { partialMetadata, type TableOptions } from './present.ts';
-import { textOf } from './respond.ts';
+import { lineOf } from './watch-lines.ts';
 
 const endAnnotation = { 'k8s.io/initial-events-end': 'true' };
 
@@ -27,25 +27,25 @@ function bookmarkObject(
 }
 
 /** Turns frames into lines of JSON. Table headers come with the first row only. */
-function encoder(kind: KindInfo, accepted: Accepted, table: TableOptions): (frame: WatchFrame) => string {
+function encoder(kind: KindInfo, accepted: Accepted, table: TableOptions): (frame: WatchFrame) => Buffer {
   let headers = true;
-  const objectText = (frame: WatchFrame): string => {
-    if (frame.type === 'ERROR') return JSON.stringify(frame.status);
-    if (frame.type === 'BOOKMARK') return JSON.stringify(bookmarkObject(kind, accepted, frame));
-    if (accepted.as === 'metadata') return textOf(partialMetadata(frame.object));
-    if (accepted.as === 'object') return textOf(frame.object);
-    const text = JSON.stringify(
-      toTable(kind, [frame.object], {
-        includeObject: table.includeObject,
-        listMeta: { resourceVersion: frame.object.metadata?.resourceVersion ?? '' },
-        nowMs: table.nowMs(),
-        headers,
-      }),
-    );
+  const own = (type: WatchFrame['type'], object: object) =>
+    Buffer.from(`{"type":"${type}","object":${JSON.stringify(object)}}\n`);
+  return (frame) => {
+    const { type } = frame;
+    if (type === 'ERROR') return own(type, frame.status);
+    if (type === 'BOOKMARK') return own(type, bookmarkObject(kind, accepted, frame));
+    if (accepted.as === 'metadata') return lineOf(type, partialMetadata(frame.object));
+    if (accepted.as === 'object') return lineOf(type, frame.object);
+    const row = toTable(kind, [frame.object], {
+      includeObject: table.includeObject,
+      listMeta: { resourceVersion: frame.object.metadata?.resourceVersion ?? '' },
+      nowMs: table.nowMs(),
+      headers,
+    });
     headers = false;
-    return text;
+    return own(type, row);
   };
-  return (frame) => `{"type":"${frame.type}","object":${objectText(frame)}}\n`;
 }
 
 /**
@@ -71,8 +71,10 @@ export async function streamWatch(
         res.flushHeaders();
       }
       if (done || signal.aborted) break;
-      const text = value.map(encode).join('');
-      if (text !== '' && !res.write(text)) await once(res, 'drain', { signal });
+      const [first, ...more] = value.map(encode);
+      if (!first) continue;
+      if (!res.write(more.length === 0 ? first : Buffer.concat([first, ...more])))
+        await once(res, 'drain', { signal });
     }
     res.end();
   } catch (error) {

@@ -2,6 +2,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { ApiObject, KindInfo } from '../kind.ts';
 import type { Store } from '../store/store.ts';
+import type { FanOut } from './fan-out.ts';
 import type { KindTable } from './kind-table.ts';
 import type { WatchCache } from './watch-cache.ts';
 
@@ -57,6 +58,8 @@ export interface RegistryDeps {
   readonly store: Store;
   readonly cache: WatchCache;
   readonly kinds: KindTable;
+  /** Wakes watches. */
+  readonly fanOut: FanOut;
   readonly clock: Clock;
   readonly log: Logger;
   readonly random: () => number;

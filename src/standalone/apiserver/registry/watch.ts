@@ -1,3 +1,4 @@
+import type { Clock } from '../../../lib/clock.ts';
 import { badRequest, expired, isApiError, statusOf } from '../status.ts';
 import type { ApiObject, JsonObject, KindInfo } from '../kind.ts';
 import { atVersion } from './json.ts';
@@ -5,7 +6,6 @@ import type { CacheEvent, Cursor, KindCache } from './kind-cache.ts';
 import { parseRevision, readable, viewOf, walk, type Selection } from './list.ts';
 import type { RegistryDeps } from './request.ts';
 import { storageOf } from './storage-form.ts';
-import { nextOf } from './wait.ts';
 
 export interface WatchQuery {
   readonly resourceVersion?: string | undefined;
@@ -99,6 +99,23 @@ export async function* watchObjects(
   yield* follow(deps, kind, selection, query, cache, cursor, signal);
 }
 
+/** What wakes the one reader of a watch. A ring while it does not wait is kept until it does. */
+function doorbell() {
+  let rang = false;
+  let wake: (() => void) | undefined;
+  return {
+    ring(): void {
+      rang = true;
+      wake?.();
+    },
+    async answered(): Promise<void> {
+      if (!rang) await new Promise<void>((resolve) => (wake = resolve));
+      wake = undefined;
+      rang = false;
+    },
+  };
+}
+
 async function* follow(
   deps: RegistryDeps,
   kind: KindInfo,
@@ -108,37 +125,70 @@ async function* follow(
   start: Cursor,
   signal: AbortSignal,
 ): AsyncGenerator<readonly WatchFrame[]> {
-  const { clock, cache: all } = deps;
+  const { clock, cache: all, fanOut } = deps;
   const endMs = clock.now() + query.timeoutMs;
   let bookmarkMs = clock.now() + bookmarkEveryMs;
   let cursor = start;
-  while (!signal.aborted) {
-    const at = all.revision;
-    const events = cache.read(cursor, framesAtOnce);
-    if (!events) {
-      yield [
-        { type: 'ERROR', status: statusOf(expired('the watcher is too slow: start again from a list')) },
-      ];
-      return;
+  // One listener and one timer for as long as the watch lives: a change wakes hundreds of watches at once.
+  const bell = doorbell();
+  const stopListening = cache.onChange(() => fanOut.soon(bell.ring));
+  signal.addEventListener('abort', bell.ring, { once: true });
+  const alarm = createAlarm(clock, bell.ring);
+  try {
+    while (!signal.aborted) {
+      const at = all.revision;
+      const events = cache.read(cursor, framesAtOnce);
+      if (!events) {
+        yield [
+          { type: 'ERROR', status: statusOf(expired('the watcher is too slow: start again from a list')) },
+        ];
+        return;
+      }
+      if (events.length > 0) {
+        cursor += events.length;
+        const frames = events
+          .map((event) => frameOf(kind, event, selection))
+          .filter((frame) => frame !== undefined);
+        if (frames.length > 0) yield frames;
+        continue;
+      }
+      const now = clock.now();
+      if (now >= bookmarkMs || now >= endMs) {
+        bookmarkMs = now + bookmarkEveryMs;
+        if (query.allowBookmarks)
+          yield [{ type: 'BOOKMARK', resourceVersion: String(at), initialEventsEnd: false }];
+        if (now >= endMs) return;
+        continue;
+      }
+      alarm.setFor(Math.min(bookmarkMs, endMs) - now);
+      await bell.answered();
     }
-    if (events.length > 0) {
-      cursor += events.length;
-      const frames = events
-        .map((event) => frameOf(kind, event, selection))
-        .filter((frame) => frame !== undefined);
-      if (frames.length > 0) yield frames;
-      continue;
-    }
-    const now = clock.now();
-    if (now >= bookmarkMs || now >= endMs) {
-      bookmarkMs = now + bookmarkEveryMs;
-      if (query.allowBookmarks)
-        yield [{ type: 'BOOKMARK', resourceVersion: String(at), initialEventsEnd: false }];
-      if (now >= endMs) return;
-      continue;
-    }
-    await nextOf(clock, cache.onChange, Math.min(bookmarkMs, endMs) - now, signal);
+  } finally {
+    stopListening();
+    fanOut.forget(bell.ring);
+    signal.removeEventListener('abort', bell.ring);
+    alarm.stop();
   }
+}
+
+/** Rings after a time, unless it is set already; it may then ring early, and is set again. */
+function createAlarm(clock: Clock, ring: () => void) {
+  const stopped = new AbortController();
+  let set = false;
+  return {
+    setFor(ms: number): void {
+      if (set) return;
+      set = true;
+      clock.sleep(ms, stopped.signal).then(
+        () => {
+          set = false;
+          ring();
+        },
+        () => undefined,
+      );
+    },
+    stop: () => stopped.abort(new Error('the watch ended')),
+  };
 }
 
 export const isTooOld = (error: unknown): boolean => isApiError(error, 'Expired');
