@@ -1,5 +1,7 @@
+import type { Secret } from 'kubernetes-types/core/v1.js';
 import { Secrets } from '../../api/core.ts';
 import type { ObjectRef } from '../../api/resource.ts';
+import type { Cache } from '../../kube/cache.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Secrets as SecretValues } from '../clusters.ts';
 
@@ -54,14 +56,18 @@ function fill(key: string, template: string, { pvName, claim }: SecretTemplateVa
   return filled;
 }
 
-/** A Secret's values, decoded. They go into calls and nowhere else. */
+/**
+ * A Secret's values, decoded. They go into calls and nowhere else. `known` is a cache that may have it: one
+ * that is missing there may have been made just now, so absence is asked for.
+ */
 export async function readSecret(
   client: KubeClient,
   ref: ObjectRef | undefined,
   signal: AbortSignal,
+  known?: Cache<Secret>,
 ): Promise<SecretValues> {
   if (!ref) return {};
-  const secret = await client.get(Secrets, ref, { signal });
+  const secret = known?.get(ref) ?? (await client.get(Secrets, ref, { signal }));
   if (!secret)
     throw new SecretError(
       `secret "${ref.namespace}/${ref.name}" does not exist: create it, or correct the StorageClass`,

@@ -45,6 +45,10 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
   const { driver, client, caches, events } = deps;
   const classes = caches.cache(StorageClasses);
   const claims = caches.cache(PersistentVolumeClaims);
+  const volumes = caches.cache(PersistentVolumes);
+  const secrets = deps.secretNamespace
+    ? caches.cache(Secrets, { namespace: deps.secretNamespace })
+    : undefined;
   const delays = retryDelays(deps.random);
   /** Claims whose last try failed: what appears may be what they wait for. */
   const waiting = new Map<string, ObjectRef>();
@@ -107,12 +111,12 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
   ): Promise<void> {
     const { claim } = provisioning;
     const name = volumeNameOf(claim);
-    const standing = await client.get(PersistentVolumes, { name }, { signal });
-    if (standing) return; // Made by a turn whose PV the claim is not yet bound to.
+    // Made by a turn whose PV the claim is not yet bound to. One that is not known yet is found by its name below.
+    if (volumes.get({ name })) return;
     const text = `External provisioner is provisioning volume for claim "${keyOf(refOf(claim))}"`;
     events.tell(claim, 'Normal', 'Provisioning', text);
-    const secrets = await readSecret(client, provisionerSecretOf(provisioning), signal);
-    const request = createVolumeRequest(provisioning, secrets);
+    const values = await readSecret(client, provisionerSecretOf(provisioning), signal, secrets);
+    const request = createVolumeRequest(provisioning, values);
     const { createVolume } = controller;
     const { volume } = await callController(
       'CreateVolume',
@@ -121,9 +125,8 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
     if (!volume?.volumeId) throw new Error('CreateVolume answered no volume');
     const identity = `${deps.now()}-holdfast-${driver}`;
     try {
-      await client.create(PersistentVolumes, persistentVolumeOf(driver, provisioning, volume, identity), {
-        signal,
-      });
+      const made = persistentVolumeOf(driver, provisioning, volume, identity);
+      volumes.remember(await client.create(PersistentVolumes, made, { signal }));
     } catch (error) {
       // Another replica, or our own earlier try whose answer was lost, wrote the same.
       if (!isAlreadyExists(error)) throw error;

@@ -12,6 +12,7 @@ import {
 } from '../../api/core.ts';
 import type { KubeObject, Resource, Stored } from '../../api/resource.ts';
 import { createManager } from '../../control/manager.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import { createEventRecorder } from '../../kube/events.ts';
 import { loadKubeConfig } from '../../kube/kubeconfig.ts';
 import { createKubeClient } from '../../kube/undici-client.ts';
@@ -34,7 +35,15 @@ afterEach(async () => {
 /** The real API server, the real sidecars and the real driver over a fake Ceph cluster. */
 async function bench({ pool = true, secret = true } = {}) {
   const api = await startTestApi();
-  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
+  const plain = createKubeClient(await loadKubeConfig(api.kubeconfig));
+  const reads: string[] = [];
+  const client: KubeClient = {
+    ...plain,
+    async get(resource, ref, own) {
+      reads.push(resource.plural);
+      return await plain.get(resource, ref, own);
+    },
+  };
   const stop = new AbortController();
   const { signal } = stop;
   const ceph = fakeCeph();
@@ -129,14 +138,15 @@ async function bench({ pool = true, secret = true } = {}) {
     );
   };
   const images = () => ceph.rbd.list({ pool: 'rbd' }, options);
-  return { client, ceph, claim, until, images, options, makePool, makeSecret };
+  return { client, ceph, claim, until, images, options, reads, makePool, makeSecret };
 }
 const anything = (await import('zod')).z.unknown();
 
 test('a claim becomes a PV that upstream and ceph-csi read as their own, and a released PV loses its image', async () => {
-  const { client, claim, until, images, options } = await bench();
+  const { client, claim, until, images, options, reads } = await bench();
   const made = await claim();
   const volume = await until(PersistentVolumes, ([one]) => one);
+  expect(reads, 'what is watched is not asked for').toEqual([]);
   expect(volume.metadata).toMatchObject({
     name: `pvc-${made.metadata.uid}`,
     annotations: {

@@ -8,7 +8,15 @@ import { writeStatus } from '../../../control/status.ts';
 import type { KubeClient } from '../../../kube/client.ts';
 import type { EventRecorder } from '../../../kube/events.ts';
 import type { RunningCache } from '../../../kube/watch-cache.ts';
-import { classOfClaim, findVolume, isClaimedBy, mismatch, type Claim, type Volume } from './match.ts';
+import {
+  classOfClaim,
+  findVolume,
+  isClaimedBy,
+  mismatch,
+  volumesOpenTo,
+  type Claim,
+  type Volume,
+} from './match.ts';
 import { defaultClass } from './storage-class.ts';
 
 export const bindCompleted = 'pv.kubernetes.io/bind-completed';
@@ -24,6 +32,7 @@ export interface BinderDeps {
   readonly client: KubeClient;
   readonly events: EventRecorder;
   readonly claims: RunningCache<PersistentVolumeClaim>;
+  /** With `volumeIndexes`. */
   readonly volumes: RunningCache<PersistentVolume>;
   readonly classes: RunningCache<StorageClass>;
 }
@@ -110,7 +119,7 @@ async function findOrProvision(deps: BinderDeps, claim: Claim, context: Reconcil
   const storageClass = className ? classes.get({ name: className }) : undefined;
   const waits =
     storageClass?.volumeBindingMode === 'WaitForFirstConsumer' && !claim.metadata.annotations?.[selectedNode];
-  const volume = findVolume(volumes.list(), claim, waits);
+  const volume = findVolume(volumesOpenTo(volumes, claim), claim, waits);
   if (volume) return await bind(deps, claim, volume, context);
   if (waits) {
     deps.events.event(

@@ -1,6 +1,12 @@
-import type { PersistentVolumeClaimSpec, PersistentVolumeSpec } from 'kubernetes-types/core/v1.js';
+import type {
+  PersistentVolume,
+  PersistentVolumeClaimSpec,
+  PersistentVolumeSpec,
+} from 'kubernetes-types/core/v1.js';
 import { expect, test } from 'vitest';
-import { findVolume, mismatch, type Claim, type Volume } from './match.ts';
+import { createObjectStore } from '../../../kube/object-store.ts';
+import type { Cache } from '../../../kube/cache.ts';
+import { findVolume, mismatch, volumeIndexes, volumesOpenTo, type Claim, type Volume } from './match.ts';
 
 const metadata = (name: string) => ({
   name,
@@ -59,6 +65,26 @@ test('a claim made anew under the same name does not get the old one’s volume'
 
 test('nothing but a volume set aside while the claim waits for its first consumer', () => {
   expect(found([volume('fit', '2Gi')], claim('2Gi'), true)).toBeUndefined();
+});
+
+test('only free volumes and those that name the claim are looked at', () => {
+  const store = createObjectStore<PersistentVolume>();
+  store.addIndexes(volumeIndexes);
+  const naming = (name: string) => ({ claimRef: { namespace: 'default', name } });
+  for (const one of [
+    volume('free', '2Gi'),
+    volume('ours', '2Gi', naming('c')),
+    volume('theirs', '2Gi', naming('d')),
+    volume('elsewhere', '2Gi', { claimRef: { namespace: 'other', name: 'c' } }),
+  ])
+    store.set(one);
+  const open = () =>
+    volumesOpenTo(store as unknown as Cache<PersistentVolume>, claim('2Gi')).map((one) => one.metadata.name);
+  expect(open()).toEqual(['ours', 'free']);
+
+  store.set(volume('free', '2Gi', naming('d')));
+  store.set(volume('theirs', '2Gi'));
+  expect(open()).toEqual(['ours', 'theirs']);
 });
 
 test('labels are selected by', () => {

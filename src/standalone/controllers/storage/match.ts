@@ -1,5 +1,6 @@
 import type { PersistentVolume, PersistentVolumeClaim } from 'kubernetes-types/core/v1.js';
 import type { Stored } from '../../../api/resource.ts';
+import type { Cache, IndexFunctions } from '../../../kube/cache.ts';
 import { selectorMatches } from '../../../kube/selector.ts';
 import { compareQuantity, parseQuantity } from '../../../lib/quantity.ts';
 
@@ -16,6 +17,27 @@ const classOfVolume = (volume: Volume): string =>
   volume.metadata.annotations?.[betaClass] ?? volume.spec?.storageClassName ?? '';
 
 const modeOf = (spec: { volumeMode?: string } | undefined) => spec?.volumeMode ?? 'Filesystem';
+
+const claimKey = (ref: { readonly namespace?: string | undefined; readonly name?: string | undefined }) =>
+  `${ref.namespace ?? ''}/${ref.name ?? ''}`;
+
+const byClaim = 'claim';
+const free = 'free'; // No key of a claim: those have a slash.
+
+/** Volumes by the claim that they name, so that thousands of bound ones cost a new claim nothing. */
+export const volumeIndexes: IndexFunctions<PersistentVolume> = {
+  [byClaim]: ({ spec }) => [spec?.claimRef ? claimKey(spec.claimRef) : free],
+};
+
+/** The volumes whose claimRef names this claim, by whatever uid. */
+export const volumesNaming = (volumes: Cache<PersistentVolume>, claim: Claim): readonly Volume[] =>
+  volumes.byIndex(byClaim, claimKey(claim.metadata));
+
+/** All volumes that could become this claim's: those that name it, and those that name none. */
+export const volumesOpenTo = (volumes: Cache<PersistentVolume>, claim: Claim): readonly Volume[] => [
+  ...volumesNaming(volumes, claim),
+  ...volumes.byIndex(byClaim, free),
+];
 
 /** Whether the volume's claimRef names this claim: by uid where it has one, by name where it was set by hand. */
 export function isClaimedBy(volume: Volume, claim: Claim): boolean {

@@ -8,17 +8,17 @@ import {
   StorageClasses,
   VolumeAttachments,
 } from '../../../api/core.ts';
-import { refOf, type ObjectRef, type Stored } from '../../../api/resource.ts';
+import { keyOf, refOf, type ObjectRef, type Stored } from '../../../api/resource.ts';
 import type { Manager } from '../../../control/manager.ts';
 import { triggeredBy } from '../../../control/trigger.ts';
 import type { KubeClient } from '../../../kube/client.ts';
 import type { EventRecorder } from '../../../kube/events.ts';
-import type { Cache } from '../../../kube/cache.ts';
+import type { Cache, IndexFunctions } from '../../../kube/cache.ts';
 import { volumeAttach } from './attach.ts';
 import type { AttachDeps } from './attachment.ts';
 import { claimBinder } from './claim.ts';
 import { attachedVolumes, volumeDetach } from './detach.ts';
-import { classOfClaim } from './match.ts';
+import { classOfClaim, volumeIndexes, volumesNaming } from './match.ts';
 import { claimNamesOf, claimProtection, volumeProtection } from './protection.ts';
 import { volumeBinder } from './volume.ts';
 
@@ -34,9 +34,9 @@ export interface StorageControllerDeps {
 export function addStorageControllers(manager: Manager, deps: StorageControllerDeps): void {
   const { caches } = manager;
   const claims = caches.cache(PersistentVolumeClaims);
-  const volumes = caches.cache(PersistentVolumes);
+  const volumes = caches.cache(PersistentVolumes, {}, volumeIndexes);
   const classes = caches.cache(StorageClasses);
-  const pods = caches.cache(Pods);
+  const pods = caches.cache(Pods, {}, podIndexes);
   const binder = { client: deps.client, events: deps.binderEvents, claims, volumes, classes };
   const attaching: AttachDeps = {
     client: deps.client,
@@ -82,10 +82,7 @@ export function addStorageControllers(manager: Manager, deps: StorageControllerD
 
 function addAttachDetach(manager: Manager, deps: AttachDeps): void {
   const podsOfClaim = (claim: Stored<PersistentVolumeClaim>) =>
-    deps.pods
-      .list(claim.metadata.namespace)
-      .filter((pod) => claimNamesOf(pod).includes(claim.metadata.name))
-      .map(refOf);
+    deps.pods.byIndex(podsByClaim, keyOf(refOf(claim))).map(refOf);
   const podsOfVolume = (name: string | undefined) => {
     const ref = deps.volumes.get({ name: name ?? '' })?.spec?.claimRef;
     const claim = ref && deps.claims.get({ namespace: ref.namespace, name: ref.name ?? '' });
@@ -120,6 +117,12 @@ function addAttachDetach(manager: Manager, deps: AttachDeps): void {
   });
 }
 
+const podsByClaim = 'claim';
+
+const podIndexes: IndexFunctions<Pod> = {
+  [podsByClaim]: (pod) => claimNamesOf(pod).map((name) => keyOf({ namespace: pod.metadata.namespace, name })),
+};
+
 const isUnbound = (claim: Stored<PersistentVolumeClaim>) => claim.status?.phase !== 'Bound';
 
 /** A changed volume concerns the claim that it names; a free one may suit any claim that waits. */
@@ -129,14 +132,10 @@ function claimsFor(volume: Stored<PersistentVolume>, claims: Cache<PersistentVol
   return refsOf(claims, isUnbound);
 }
 
+/** The volume that the claim names, and those that name it. */
 function volumesFor(claim: Stored<PersistentVolumeClaim>, volumes: Cache<PersistentVolume>): ObjectRef[] {
-  return refsOf(
-    volumes,
-    (volume) =>
-      volume.metadata.name === claim.spec?.volumeName ||
-      (volume.spec?.claimRef?.name === claim.metadata.name &&
-        volume.spec.claimRef.namespace === claim.metadata.namespace),
-  );
+  const named = claim.spec?.volumeName;
+  return [...(named ? [{ name: named }] : []), ...volumesNaming(volumes, claim).map(refOf)];
 }
 
 function refsOf<T extends object>(cache: Cache<T>, accept: (object: Stored<T>) => boolean): ObjectRef[] {
