@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
+import type { Interruption } from '../lib/interruption.ts';
 import type { Screen } from './progress.ts';
 
 /** Where an instance lives unless it is said otherwise. */
@@ -16,6 +17,16 @@ export interface CliContext {
   readonly screen: Screen;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+}
+
+/** The process that a verb runs in, as main.ts made it. */
+export interface CliProcess {
+  /** A verb's context; its data directory is the one that `--data-dir` chose. */
+  readonly context: CliContext;
+  readonly interruption: Interruption;
+  version(): Promise<string>;
+  /** Sets the code that the process ends with. */
+  exitWith(code: number): void;
 }
 
 /** A mistake of the person's, or a state they can mend: its message is all they see. Exit code 1. */

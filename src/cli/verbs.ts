@@ -1,0 +1,116 @@
+import type { Command } from 'commander';
+import type { CliContext, CliProcess } from './context.ts';
+
+// The verbs of the command line and their flags. What a verb does is imported only when it runs.
+
+/** Adds every verb to the program. */
+export function addVerbs(program: Command, cli: CliProcess): void {
+  addInstanceVerbs(program, cli);
+  addLookingVerbs(program, cli);
+  addApiVerbs(program, cli);
+  program
+    .command('version')
+    .description('print the version')
+    .action(async () => {
+      cli.context.screen.write(`holdfast ${await cli.version()} (node ${process.version})\n`);
+    });
+}
+
+type DataDirOption = readonly [flags: string, description: string, standard: string];
+
+const dataDirOption = ({ context }: CliProcess): DataDirOption => [
+  '--data-dir <dir>',
+  'where the instance lives',
+  context.dataDir,
+];
+
+const contextFor = ({ context }: CliProcess, { dataDir }: { readonly dataDir: string }): CliContext => ({
+  ...context,
+  dataDir,
+});
+
+/** What changes an instance, and can be interrupted. */
+function addInstanceVerbs(program: Command, cli: CliProcess): void {
+  program
+    .command('up')
+    .description('bring standalone Holdfast up on this machine, or complete it')
+    .option('--disks <n>', 'disks of the node (3 for a new instance)')
+    .option('--disk-size <size>', 'size of each disk (10Gi for a new instance); they are sparse files')
+    .option(...dataDirOption(cli))
+    .action(async (options: { dataDir: string; disks?: string; diskSize?: string }) => {
+      cli.interruption.listen();
+      const { up } = await import('./up.ts');
+      await up(contextFor(cli, options), options);
+    });
+
+  program
+    .command('down')
+    .description('end every process of the instance; its data is kept')
+    .option('--purge', 'remove the data too')
+    .option(...dataDirOption(cli))
+    .action(async (options: { dataDir: string; purge?: boolean }) => {
+      cli.interruption.listen();
+      const { down } = await import('./down.ts');
+      await down(contextFor(cli, options), options);
+    });
+
+  program
+    .command('demo')
+    .description('the main job: a Ceph cluster, a claim, a pod that writes and one that verifies')
+    .option('--before <times>', 'phases that ran before, as title=ms,title=ms, for the summary')
+    .option(...dataDirOption(cli))
+    .action(async (options: { dataDir: string; before?: string }) => {
+      cli.interruption.listen();
+      const { demo } = await import('./demo-command.ts');
+      await demo(contextFor(cli, options), options);
+    });
+}
+
+/** What only looks. */
+function addLookingVerbs(program: Command, cli: CliProcess): void {
+  program
+    .command('status')
+    .description('show what runs, and how the cluster is')
+    .option(...dataDirOption(cli))
+    .action(async (options: { dataDir: string }) => {
+      const { status } = await import('./status.ts');
+      cli.exitWith(await status(contextFor(cli, options)));
+    });
+
+  program
+    .command('logs')
+    .description('show the log of one process of the instance; without a name, which there are')
+    .argument('[process]')
+    .option('-f, --follow', 'go on as it grows')
+    .option(...dataDirOption(cli))
+    .action(async (name: string | undefined, options: { dataDir: string; follow?: boolean }) => {
+      cli.interruption.listen();
+      const { logs } = await import('./logs.ts');
+      await logs(contextFor(cli, options), name, options);
+    });
+}
+
+/** The way to the instance's API. */
+function addApiVerbs(program: Command, cli: CliProcess): void {
+  program
+    .command('kubectl')
+    .description('kubectl against this instance')
+    .argument('[args...]')
+    .allowUnknownOption()
+    .passThroughOptions()
+    .helpOption(false)
+    .action(async (args: string[]) => {
+      const { kubectl } = await import('./kubectl.ts');
+      cli.exitWith(await kubectl(cli.context, args));
+    });
+
+  program
+    .command('kubeconfig')
+    .description('print the kubeconfig of this instance')
+    .option('--path', 'print where it lies instead')
+    .option(...dataDirOption(cli))
+    .action(async (options: { dataDir: string; path?: boolean }) => {
+      const { kubeconfig } = await import('./kubeconfig.ts');
+      await kubeconfig(contextFor(cli, options), options);
+    });
+}

@@ -1,0 +1,55 @@
+import type { Command } from 'commander';
+import type { KubeClient } from '../kube/client.ts';
+import {
+  cephOpener,
+  kubeClientFor,
+  leaderIdentity,
+  runRole,
+  treeLibraries,
+  type RoleDeps,
+  type RoleProcess,
+  type RoleSettings,
+} from './role-process.ts';
+
+interface OperatorFlags {
+  readonly kubeconfig?: string;
+  readonly namespace?: string;
+  readonly image: string;
+}
+
+export function addOperatorRole(program: Command, role: RoleProcess): void {
+  const { settings } = role;
+  program
+    .command('operator')
+    .description('run the operator; with --kubeconfig outside the cluster')
+    .option('--kubeconfig <file>', 'the cluster to work on; without it, the one that this pod is in')
+    .option('--namespace <name>', 'the namespace it serves')
+    .option('--image <name>', 'the image of the pods that it starts for itself', settings.images.holdfast)
+    .action((flags: OperatorFlags) => runRole(role, 'operator', (deps) => operator(flags, settings, deps)));
+}
+
+async function operator(flags: OperatorFlags, settings: RoleSettings, deps: RoleDeps): Promise<void> {
+  const { runOperator } = await import('../operator/operator.ts');
+  const isOutside = Boolean(flags.kubeconfig);
+  const { client, namespace: own } = await kubeClientFor(settings, 'rook-ceph-operator', flags.kubeconfig);
+  const namespace = flags.namespace ?? settings.pod.namespace ?? own ?? 'rook-ceph';
+  const image = isOutside ? undefined : await ownImage(settings, client, namespace, deps.signal);
+  await runOperator({
+    ...deps,
+    client,
+    namespace,
+    openCeph: await cephOpener(settings, deps.log, isOutside ? await treeLibraries(settings) : []),
+    images: { holdfast: flags.image, ceph: settings.images.ceph, ...(image && { own: image }) },
+    leaderElection: {
+      lease: { namespace, name: 'rook-ceph-operator' },
+      identity: leaderIdentity(settings),
+    },
+  });
+}
+
+/** The image that this pod runs, and the Ceph in it. */
+async function ownImage({ pod }: RoleSettings, client: KubeClient, namespace: string, signal: AbortSignal) {
+  if (!pod.name) return undefined;
+  const { readOwnImage } = await import('../operator/own-image.ts');
+  return await readOwnImage(client, { namespace, name: pod.name }, signal);
+}
