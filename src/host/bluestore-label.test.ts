@@ -1,44 +1,24 @@
 import { expect, test } from 'vitest';
-import { parseBluestoreOwner } from './bluestore-label.ts';
+import { bluestoreLabelBlock } from '../../test/support/bluestore-label-block.ts';
+import { parseBluestoreLabel } from './bluestore-label.ts';
 
 const uuid = '49595b38-15b2-4cbc-83c5-54dd322dcea7';
+const block = bluestoreLabelBlock(uuid, { bluefs: '1', ceph_fsid: 'f-1', osd_key: 'not-a-key', whoami: '3' });
 
-/** A label as BlueStore writes it. */
-function label(meta: Readonly<Record<string, string>>, bytes = 4096): Buffer {
-  const text = (value: string) => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(value.length);
-    return Buffer.concat([length, Buffer.from(value)]);
-  };
-  const count = Buffer.alloc(4);
-  count.writeUInt32LE(Object.keys(meta).length);
-  const body = Buffer.concat([
-    Buffer.from(`bluestore block device\n${uuid}\n`),
-    Buffer.from([2, 1, 0, 2, 0, 0]),
-    Buffer.from(uuid.replaceAll('-', ''), 'hex'),
-    Buffer.alloc(16),
-    text('main'),
-    count,
-    ...Object.entries(meta).flatMap(([key, value]) => [text(key), text(value)]),
-  ]);
-  const block = Buffer.alloc(4096);
-  body.copy(block);
-  return block.subarray(0, bytes);
-}
-
-test('whose OSD it is', () => {
-  const meta = { bluefs: '1', ceph_fsid: 'f-1', osd_key: 'secret', whoami: '3' };
-  const owner = parseBluestoreOwner(label(meta));
-  expect(owner).toEqual({ osdUuid: uuid, cephFsid: 'f-1', whoami: '3' });
+test('a label says whose OSD it is, and how large', () => {
+  const label = parseBluestoreLabel(block);
+  expect(label).toMatchObject({ osdUuid: uuid, sizeBytes: 10n * 1024n ** 3n, description: 'main' });
+  expect(label?.meta.get('ceph_fsid')).toBe('f-1');
+  expect(label?.meta.get('whoami')).toBe('3');
 });
 
-test('a damaged label still is one; other data is none', () => {
-  expect(parseBluestoreOwner(label({ ceph_fsid: 'f-1' }, 110))).toEqual({
-    osdUuid: uuid,
-    cephFsid: undefined,
-    whoami: undefined,
-  });
-  expect(parseBluestoreOwner(label({}, 60))).toMatchObject({ osdUuid: uuid });
-  expect(parseBluestoreOwner(Buffer.alloc(4096))).toBeUndefined();
-  expect(parseBluestoreOwner(Buffer.from('bluestore'))).toBeUndefined();
+test('a damaged label is no label, and other data is none', () => {
+  for (const bytes of [60, 83, 110, 120])
+    expect(parseBluestoreLabel(block.subarray(0, bytes))).toBeUndefined();
+  const huge = Buffer.from(block);
+  huge.writeUInt32LE(0xffffffff, 23 + 37 + 6 + 16 + 8 + 8);
+  expect(parseBluestoreLabel(huge)).toBeUndefined();
+  expect(parseBluestoreLabel(Buffer.alloc(0))).toBeUndefined();
+  expect(parseBluestoreLabel(Buffer.alloc(4096))).toBeUndefined();
+  expect(parseBluestoreLabel(Buffer.from('bluestore'))).toBeUndefined();
 });

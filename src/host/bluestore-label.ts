@@ -1,40 +1,69 @@
-/** What the first 4 KiB of a BlueStore device say about its OSD. The key in them is not read out. */
-export interface BluestoreOwner {
+import { open } from 'node:fs/promises';
+
+/**
+ * The label in the first block of a BlueStore device: a line of text, the OSD’s fsid, then Ceph’s own
+ * encoding of size, creation time, description and a map of strings. It holds the OSD’s key.
+ */
+export interface BluestoreLabel {
   readonly osdUuid: string;
-  readonly cephFsid: string | undefined;
-  /** The OSD's number. */
-  readonly whoami: string | undefined;
+  readonly sizeBytes: bigint;
+  /** `main` for a data device, else a WAL or DB device. */
+  readonly description: string;
+  /** ceph_fsid, whoami, osd_key, ready, mkfs_done and so on. */
+  readonly meta: ReadonlyMap<string, string>;
 }
 
 const magic = 'bluestore block device\n';
-// Text: magic, uuid, newline. Then Ceph's encoding: version, compat (u8 each), length (u32), uuid (16 bytes),
-// size (u64), time (2 x u32), description (text), and a map of texts, each a u32 length and its bytes.
-const encodedAt = magic.length + 36 + 1;
-const maxEntries = 1000;
+const labelBytes = 4096;
+const maxEntries = 1_000;
 
-/** Undefined where it is no BlueStore label; only the uuid where the rest is damaged. */
-export function parseBluestoreOwner(block: Buffer): BluestoreOwner | undefined {
-  if (block.subarray(0, magic.length).toString('latin1') !== magic) return undefined;
-  const osdUuid = block.subarray(magic.length, magic.length + 36).toString('latin1');
-  let at = encodedAt + 2 + 4 + 16 + 8 + 8;
-  const text = () => {
-    const length = block.readUInt32LE(at);
-    at += 4 + length;
-    if (at > block.length) throw new RangeError('the label is cut short');
-    return block.subarray(at - length, at).toString('utf8');
-  };
-  const meta = new Map<string, string>();
+/** Reads a device’s label, or undefined where it has none. Throws where the device cannot be read. */
+export async function readBluestoreLabel(device: string): Promise<BluestoreLabel | undefined> {
+  const file = await open(device, 'r');
   try {
-    text(); // `main`, or which part of an OSD it is
-    const count = Math.min(block.readUInt32LE(at), maxEntries);
-    at += 4;
-    for (let entry = 0; entry < count; entry++) {
-      const key = text();
-      const value = text();
-      if (key === 'ceph_fsid' || key === 'whoami') meta.set(key, value);
-    }
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    const block = Buffer.alloc(labelBytes);
+    const { bytesRead } = await file.read(block, 0, labelBytes, 0);
+    return parseBluestoreLabel(block.subarray(0, bytesRead));
+  } finally {
+    await file.close();
   }
-  return { osdUuid, cephFsid: meta.get('ceph_fsid'), whoami: meta.get('whoami') };
+}
+
+/** Parses the first 4 KiB of a device; undefined where that is no label or a damaged one. */
+export function parseBluestoreLabel(block: Buffer): BluestoreLabel | undefined {
+  if (block.subarray(0, magic.length).toString('latin1') !== magic) return undefined;
+  try {
+    return decode(block);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function decode(block: Buffer): BluestoreLabel {
+  // Text uuid and newline follow the magic; then version, compat and length of Ceph’s encoding.
+  let at = magic.length + 36 + 1 + 1 + 1 + 4;
+  const take = (bytes: number) => {
+    const from = at;
+    at += bytes;
+    if (at > block.length) throw new RangeError('the label is cut short');
+    return from;
+  };
+  const uuid = block.subarray(take(16), at).toString('hex');
+  const sizeBytes = block.readBigUInt64LE(take(8));
+  take(8); // creation time
+  const text = () => {
+    const length = block.readUInt32LE(take(4));
+    return block.subarray(take(length), at).toString('utf8');
+  };
+  const description = text();
+  const count = block.readUInt32LE(take(4));
+  if (count > maxEntries) throw new RangeError('the label has too many entries');
+  const meta = new Map<string, string>();
+  for (let index = 0; index < count; index++) {
+    const key = text();
+    meta.set(key, text());
+  }
+  const osdUuid = uuid.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return { osdUuid, sizeBytes, description, meta };
 }

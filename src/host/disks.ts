@@ -3,7 +3,7 @@ import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withDeadline } from '../lib/deadline.ts';
 import { mapLimit } from '../lib/map-limit.ts';
-import { parseBluestoreOwner } from './bluestore-label.ts';
+import { readBluestoreLabel } from './bluestore-label.ts';
 import { describe, type DeviceContent, type Filesystems } from './filesystems.ts';
 import { deviceNumbers } from './loops.ts';
 import { mountsOfDevice, parseMountInfo, type MountEntry } from './mounts.ts';
@@ -186,15 +186,8 @@ async function judgeContent(path: string, content: DeviceContent): Promise<DiskR
 }
 
 async function ownerOf(path: string): Promise<DiskRefusal | undefined> {
-  const file = await open(path, 'r');
-  try {
-    const block = Buffer.alloc(4096);
-    const { bytesRead } = await file.read(block, 0, block.length, 0);
-    const owner = parseBluestoreOwner(block.subarray(0, bytesRead));
-    return owner && osdOf(owner.cephFsid, owner.whoami);
-  } finally {
-    await file.close();
-  }
+  const label = await readBluestoreLabel(path);
+  return label && osdOf(label.meta.get('ceph_fsid'), label.meta.get('whoami'));
 }
 
 const osdOf = (fsid: string | undefined, id: string | undefined): DiskRefusal => ({

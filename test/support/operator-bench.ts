@@ -27,7 +27,7 @@ import { waitForObject } from '../../src/kube/wait.ts';
 import { watchResource } from '../../src/kube/watcher.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
-import type { BluestoreLabel } from '../../src/operator/osd/bluestore-label.ts';
+import type { BluestoreLabel } from '../../src/host/bluestore-label.ts';
 import { runOsdPrepare } from '../../src/operator/osd/prepare.ts';
 import type { ScannedDisk } from '../../src/operator/osd/scanned-disk.ts';
 import { runOperator } from '../../src/operator/operator.ts';

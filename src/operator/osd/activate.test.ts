@@ -2,42 +2,16 @@ import { mkdtemp, readFile, readlink, rm, stat, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { bluestoreLabelBlock } from '../../../test/support/bluestore-label-block.ts';
 import { virtualClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { runOsdActivate } from './activate.ts';
-import { parseBluestoreLabel } from './bluestore-label.ts';
 
 const uuid = 'aaaaaaaa-bbbb-4ccc-8ddd-000000000001';
 const fsid = '11111111-2222-4333-8444-555555555555';
 
-const text = (value: string) => {
-  const bytes = Buffer.alloc(4 + value.length);
-  bytes.writeUInt32LE(value.length);
-  bytes.write(value, 4);
-  return bytes;
-};
-
-/** A label as ceph-osd --mkfs writes it (checked against one of 16.2.15). */
-function labelBytes(meta: Readonly<Record<string, string>>, osdUuid = uuid): Buffer {
-  const count = Buffer.alloc(4);
-  count.writeUInt32LE(Object.keys(meta).length);
-  const body = Buffer.concat([
-    Buffer.from(osdUuid.replaceAll('-', ''), 'hex'),
-    Buffer.from([0, 0, 0, 128, 2, 0, 0, 0]), // 10 GiB
-    Buffer.alloc(8),
-    text('main'),
-    count,
-    ...Object.entries(meta).flatMap(([key, value]) => [text(key), text(value)]),
-  ]);
-  const header = Buffer.alloc(6);
-  header.writeUInt8(2, 0);
-  header.writeUInt8(1, 1);
-  header.writeUInt32LE(body.length, 2);
-  const block = Buffer.alloc(4096);
-  Buffer.concat([Buffer.from(`bluestore block device\n${osdUuid}\n`), header, body]).copy(block);
-  return block;
-}
-
+const labelBytes = (meta: Readonly<Record<string, string>>, osdUuid = uuid) =>
+  bluestoreLabelBlock(osdUuid, meta);
 const ours = { ceph_fsid: fsid, whoami: '1', osd_key: 'not-a-key', ready: 'ready' };
 
 const folders: string[] = [];
@@ -98,15 +72,4 @@ test('waits for a device that is late, and says so when it never comes', async (
     await clock.advance(1_000);
   }
   expect(String(await ended)).toContain(`no device on this node has OSD fsid ${uuid}`);
-});
-
-test('a damaged label is no label', () => {
-  const label = labelBytes(ours);
-  expect(parseBluestoreLabel(label)?.meta.get('whoami')).toBe('1');
-  expect(parseBluestoreLabel(label)?.sizeBytes).toBe(10n * 1024n ** 3n);
-  expect(parseBluestoreLabel(label.subarray(0, 120))).toBeUndefined();
-  const huge = Buffer.from(label);
-  huge.writeUInt32LE(0xffffffff, 23 + 37 + 6 + 16 + 8 + 8);
-  expect(parseBluestoreLabel(huge)).toBeUndefined();
-  expect(parseBluestoreLabel(Buffer.alloc(0))).toBeUndefined();
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { readBluestoreLabel, type BluestoreLabel } from './bluestore-label.ts';
+import { readBluestoreLabel, type BluestoreLabel } from '../../host/bluestore-label.ts';
 import { blockDevices } from './block-devices.ts';
 
 export interface ActivateOptions {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { BluestoreLabel } from './bluestore-label.ts';
+import type { BluestoreLabel } from '../../host/bluestore-label.ts';
 import { judgeDisk } from './judge.ts';
 import type { PrepareConfig } from './report.ts';
 import type { ScannedDisk } from './scanned-disk.ts';

@@ -1,5 +1,5 @@
 import { formatBytes } from '../../lib/quantity.ts';
-import type { BluestoreLabel } from './bluestore-label.ts';
+import type { BluestoreLabel } from '../../host/bluestore-label.ts';
 import type { DiskReport, PrepareConfig } from './report.ts';
 import { deviceClassOf, stablePath, type ScannedDisk } from './scanned-disk.ts';
 import { selectDisk } from './select.ts';

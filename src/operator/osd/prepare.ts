@@ -9,7 +9,7 @@ import type { Logger } from '../../lib/log.ts';
 import { mapLimit } from '../../lib/map-limit.ts';
 import { fieldManager } from '../objects.ts';
 import { readOwnCephVersion } from '../own-image.ts';
-import { readBluestoreLabel, type BluestoreLabel } from './bluestore-label.ts';
+import { readBluestoreLabel, type BluestoreLabel } from '../../host/bluestore-label.ts';
 import { formatOsd, type OsdFormatter } from './format-osd.ts';
 import { findForeignMons } from './leftovers.ts';
 import { judgeDisk, type Judgement } from './judge.ts';
