@@ -8,21 +8,22 @@ import { CliError, type CliContext } from './context.ts';
 const tailBytes = 64 * 1024;
 const lookEveryMs = 300;
 
-/** `holdfast logs [role] [--follow]`: the log of one process of the instance; without a role, which there are. */
+/** `holdfast logs [process] [--follow]`: the log of one process as `status` names it; without a name, which there are. */
 export async function logs(
   context: CliContext,
-  role: string | undefined,
+  process: string | undefined,
   options: { readonly follow?: boolean },
 ): Promise<void> {
   const { dataDir, screen, clock, signal } = context;
   const files = await logFiles(dataDir);
-  if (role === undefined) {
+  if (process === undefined) {
     for (const [name, file] of files) screen.write(`${name.padEnd(18)}${file}\n`);
     return;
   }
-  const file = files.get(role);
+  // A node's agent was called by the name of its node alone before `status` named it.
+  const file = files.get(process) ?? files.get(agentOf(process));
   if (!file)
-    throw new CliError(`no log of ${role}; there are: ${[...files.keys()].join(', ') || 'none yet'}`);
+    throw new CliError(`no log of ${process}; there are: ${[...files.keys()].join(', ') || 'none yet'}`);
   let at = Math.max(0, (await stat(file)).size - tailBytes);
   for (;;) {
     const size = (await stat(file)).size;
@@ -37,6 +38,9 @@ export async function logs(
   }
 }
 
+const agentOf = (node: string) => `${node}-agent`;
+
+/** Log files by the name of the process, as the supervisor has it. */
 async function logFiles(dataDir: string): Promise<Map<string, string>> {
   const instance = await readInstance(dataDir);
   if (!instance) throw new CliError(`no instance in ${dataDir}; holdfast up makes one`);
@@ -49,8 +53,10 @@ async function logFiles(dataDir: string): Promise<Map<string, string>> {
   };
   await take(places.logs, (name) => name);
   for (const node of instance.config.nodes) {
-    await take(join(places.nodes, node.name, 'log'), (name) =>
-      name === 'node' ? node.name : `${node.name}-${name}`,
+    const folder = join(places.nodes, node.name);
+    await take(folder, (name) => `${node.name}-${name}`);
+    await take(join(folder, 'log'), (name) =>
+      name === 'node' ? agentOf(node.name) : `${node.name}-${name}`,
     );
   }
   return found;
