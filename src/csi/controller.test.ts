@@ -13,7 +13,7 @@ import { openClusters } from './clusters.ts';
 import { parseClusterConfig } from './cluster-config.ts';
 import { controllerService } from './controller.ts';
 import { identityService } from './identity.ts';
-import { parseRbdParameters } from './parameters.ts';
+import { parametersWithoutEffect, parseRbdParameters } from './parameters.ts';
 import { trashBin } from './rbd/trash-bin.ts';
 import { rbdVolumes } from './rbd/volumes.ts';
 import { rpcFailure } from './rpc-failure.ts';
@@ -184,6 +184,9 @@ test.each([
   [{ stripeUnit: '4096' }, '"stripeCount" is missing'],
   [{ objectSize: '5000' }, 'power of two'],
   [{ mounter: 'fuse' }, '"mounter"'],
+  [{ mounter: 'constructor' }, '"mounter"'],
+  [{ mounter: 'krbd', imageFeatures: 'exclusive-lock,journaling' }, 'knows no journaling'],
+  [{ tryOtherMounters: 'maybe' }, '"true" or "false"'],
   [{ mkfsOptions: '-E stride=4' }, '"mkfsOptions" is not supported yet'],
   [{ dataPool: '' }, '"dataPool" is empty'],
 ])('parameters %j are refused by name', (change, text) => {
@@ -203,6 +206,23 @@ test('what Rook writes into its own classes is taken', () => {
     namePrefix: 'csi-vol-',
   });
   expect(parseRbdParameters(parameters).features).toContain('exclusive-lock');
+});
+
+test('what a class of ceph-csi sets and nothing here acts on is taken, and said', () => {
+  const class2 = {
+    snapshotNamePrefix: 'snap-',
+    cephLogDir: '/var/log/ceph',
+    encrypted: 'false',
+    encryptionKMSID: '',
+  };
+  expect(() => parseRbdParameters({ ...parameters, ...class2 })).not.toThrow();
+  expect(parametersWithoutEffect(class2)).toEqual([
+    '"snapshotNamePrefix" has no effect: there are no snapshots yet',
+    '"cephLogDir" has no effect: the node keeps no log of an attached image',
+  ]);
+  expect(parametersWithoutEffect(parameters)).toEqual([]);
+  const journaled = { mounter: 'krbd', tryOtherMounters: 'true', imageFeatures: 'exclusive-lock,journaling' };
+  expect(() => parseRbdParameters({ ...parameters, ...journaled })).not.toThrow();
 });
 
 test('a cluster list is read leniently, and refused with its place where it is none', () => {

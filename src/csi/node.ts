@@ -18,7 +18,7 @@ import type { AttachBody } from './mounter/protocol.ts';
 import { checkNodePath } from './node/node-path.ts';
 import { publishDevice, publishMount, unpublish } from './node/publish.ts';
 import { stageVolume, unstageVolume, type StageDeps } from './node/stage.ts';
-import { parseFeatures } from './parameters.ts';
+import { attacherNamed, imageFeatures } from './parameters.ts';
 
 export interface NodeServiceDeps extends StageDeps {
   readonly nodeId: string;
@@ -59,7 +59,8 @@ export function nodeService(deps: NodeServiceDeps): Partial<UnaryHandlers<typeof
       await holding(volumeId, `NodeStageVolume of ${volumeId}`, signal, async (own) => {
         const capability = request.volumeCapability as VolumeCapability;
         const attach = await attachRequest(request, capability, deps);
-        const { monHost: _m, user: _u, key: _k, readOnly: _r, features: _f, attacher: _a, ...image } = attach;
+        const { clusterId, pool, namespace } = attach;
+        const image = { clusterId, pool, ...(namespace ? { namespace } : {}), image: attach.image };
         const mount = capability.accessType.case === 'mount' ? capability.accessType.value : undefined;
         await stageVolume(
           {
@@ -154,15 +155,8 @@ async function attachRequest(
     );
   const entry = await clusters.cluster(clusterId);
   const { user, key } = credentialsOf(secrets);
-  // With tryOtherMounters the class's mounter is only a wish: the node takes what it can.
-  const free = /^true$/i.test(volumeContext['tryOtherMounters'] ?? '');
-  const mounter = free ? undefined : volumeContext['mounter'];
-  const attacher =
-    mounter === 'rbd' || mounter === 'krbd'
-      ? 'krbd'
-      : mounter === 'rbd-nbd' || mounter === 'qsd'
-        ? mounter
-        : undefined;
+  const attacher = attacherNamed(volumeContext['mounter']);
+  const tryOthers = /^true$/i.test(volumeContext['tryOtherMounters'] ?? '');
   const namespace = volumeContext['radosNamespace'] || entry.radosNamespace;
   return {
     clusterId,
@@ -173,8 +167,8 @@ async function attachRequest(
     user,
     key,
     readOnly: isReadOnly(capability) && !isSingleNode(capability),
-    features: [...parseFeatures(volumeContext['imageFeatures'])],
-    ...(attacher ? { attacher } : {}),
+    features: [...imageFeatures(volumeContext)],
+    ...(attacher ? { attacher, tryOthers } : {}),
   };
 }
 

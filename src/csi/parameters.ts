@@ -63,7 +63,21 @@ const needs: Readonly<Record<string, string>> = {
 };
 /** librbd's own default set. Exclusive-lock is what lets Ceph fence a client that died. */
 const defaultFeatures: readonly string[] = features.slice(0, 5);
-const mounters = ['', 'rbd', 'krbd', 'rbd-nbd', 'qsd'];
+/** ceph-csi's names of the ways to attach, and `qsd`. */
+const mounters: ReadonlyMap<string, 'krbd' | 'rbd-nbd' | 'qsd'> = new Map([
+  ['rbd', 'krbd'],
+  ['krbd', 'krbd'],
+  ['rbd-nbd', 'rbd-nbd'],
+  ['qsd', 'qsd'],
+]);
+/** Taken, for classes of ceph-csi have them, but nothing here does anything by them. */
+const idle: Readonly<Record<string, string>> = {
+  encryptionKMSID: 'volumes are not encrypted',
+  encryptionType: 'volumes are not encrypted',
+  snapshotNamePrefix: 'there are no snapshots yet',
+  cephLogDir: 'the node keeps no log of an attached image',
+  cephLogStrategy: 'the node keeps no log of an attached image',
+};
 const filesystems = ['ext4', 'xfs'];
 
 const refuse = (key: string, problem: string): never => {
@@ -125,6 +139,24 @@ export function parseFeatures(text: string | undefined): readonly string[] {
   return [...new Set(wanted)];
 }
 
+/** The parameters that are set and change nothing, each with the reason. */
+export const parametersWithoutEffect = (given: Readonly<Record<string, string>>): string[] =>
+  Object.entries(idle)
+    .filter(([key]) => given[key] !== undefined && given[key] !== '')
+    .map(([key, why]) => `"${key}" has no effect: ${why}`);
+
+/** The way to attach that a `mounter` names; undefined where it names none. */
+export const attacherNamed = (mounter: string | undefined) => mounters.get(mounter ?? '');
+
+/** Every feature that the image of a PV with these attributes has: a data pool and striping are features, too. */
+export function imageFeatures(attributes: Readonly<Record<string, string>>): readonly string[] {
+  return [
+    ...parseFeatures(attributes['imageFeatures']),
+    ...(attributes['dataPool'] ? ['data-pool'] : []),
+    ...(attributes['stripeUnit'] ? ['striping'] : []),
+  ];
+}
+
 // A setting that would change where or how the bytes lie must never be dropped in silence.
 function refuseNotHonoured(value: (key: Key) => string | undefined): void {
   for (const key of ['encrypted', 'thickProvision', 'tryOtherMounters'] as const) {
@@ -140,9 +172,16 @@ function refuseNotHonoured(value: (key: Key) => string | undefined): void {
     refuse('topologyConstrainedPools', 'is not supported yet: use "pool", one class for each pool');
   for (const key of ['mapOptions', 'unmapOptions', 'mkfsOptions'] as const)
     if (value(key)) refuse(key, 'is not supported yet: remove it');
-  const mounter = value('mounter') ?? '';
-  if (!mounters.includes(mounter))
-    refuse('mounter', `is ${JSON.stringify(mounter)}; known are ${mounters.filter(Boolean).join(', ')}`);
+  const mounter = value('mounter');
+  if (mounter && !attacherNamed(mounter))
+    refuse('mounter', `is ${JSON.stringify(mounter)}; known are ${[...mounters.keys()].join(', ')}`);
+  // No kernel does: better said before the image is made than on every node.
+  const onlyKernel = attacherNamed(mounter) === 'krbd' && !/^true$/i.test(value('tryOtherMounters') ?? '');
+  if (onlyKernel && parseFeatures(value('imageFeatures')).includes('journaling'))
+    refuse(
+      'mounter',
+      `is ${JSON.stringify(mounter)}, but the kernel's client knows no journaling: take it out of imageFeatures, use "qsd", or set tryOtherMounters to "true"`,
+    );
   const format = value('imageFormat');
   if (format !== undefined && format !== '2')
     refuse('imageFormat', `is ${JSON.stringify(format)}; only "2" is supported`);

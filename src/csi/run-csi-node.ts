@@ -49,6 +49,7 @@ export async function runCsiNode(options: CsiNodeOptions, deps: CsiNodeDeps): Pr
     filesystems,
     staged: stagedVolumes(join(options.kubeletRoot, 'plugins', options.driver, 'staged')),
     now: () => clock.now(),
+    log,
   });
   addService(
     server,

@@ -6,6 +6,7 @@ import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
+import { foreignDevices } from './machine-devices.ts';
 import { blockSize, deviceNumbers } from './loops.ts';
 import { mountsOfDevice, type Mounts } from './mounts.ts';
 import type { HostTools } from './tools.ts';
@@ -17,6 +18,7 @@ export interface NbdDeps {
   readonly stateDir: string;
   readonly sys?: string;
   readonly proc?: string;
+  readonly dev?: string;
 }
 
 const Mapped = z.array(z.object({ id: z.coerce.number(), device: z.string() }));
@@ -30,7 +32,7 @@ const mapLimitMs = 30_000;
 
 /** librbd behind the kernel's NBD, by the rbd-nbd tool. */
 export function nbdAttacher(deps: NbdDeps): RbdAttacher {
-  const { tools, mounts, sys = '/sys' } = deps;
+  const { tools, mounts, sys = '/sys', dev = '/dev' } = deps;
   const locks = keyedLock();
   const lockOf = (image: ImageSpec) => filesOf(deps, image).dir;
   const find = async (image: ImageSpec, signal: AbortSignal) =>
@@ -39,6 +41,8 @@ export function nbdAttacher(deps: NbdDeps): RbdAttacher {
     name: 'rbd-nbd',
     async unusable() {
       if (!(await exists(tools.path('rbd-nbd')))) return `${tools.path('rbd-nbd')} is missing`;
+      const foreign = await foreignDevices(mounts, dev);
+      if (foreign !== undefined) return foreign;
       if (await exists(join(sys, 'block/nbd0'))) return undefined;
       const limit = { signal: AbortSignal.timeout(10_000), timeoutMs: 10_000 };
       await tools.run('modprobe', ['nbd'], limit).catch(() => undefined);

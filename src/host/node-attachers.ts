@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { krbdAttacher } from './attach-krbd.ts';
 import { nbdAttacher } from './attach-nbd.ts';
 import { qsdAttacher, type QsdAttacher } from './attach-qsd.ts';
 import type { RbdAttacher } from './attacher.ts';
@@ -18,13 +19,19 @@ export interface NodeAttachersOptions {
 }
 
 /**
- * The ways this build attaches an image, in the order of preference. qsd comes first: it needs nothing of
- * the kernel but FUSE and loops, knows every image feature, and is the one that is tested on every run.
+ * The ways to attach an image, in the order of preference. The kernel's own client first, where it is there and
+ * knows the image's features: it has no daemon that could die, and is the shortest way. Then qsd, which needs
+ * nothing of the kernel but FUSE and loops, and knows every feature; rbd-nbd, where somebody put its program, last.
  */
-export function nodeAttachers({ stateDir, clock, log }: NodeAttachersOptions): [QsdAttacher, RbdAttacher] {
+export function nodeAttachers({
+  stateDir,
+  clock,
+  log,
+}: NodeAttachersOptions): [RbdAttacher, QsdAttacher, RbdAttacher] {
   const tools = hostTools();
   const mounts = hostMounts(tools);
   return [
+    krbdAttacher({ tools, mounts, stateDir: join(stateDir, 'krbd') }),
     qsdAttacher({
       tools,
       loops: hostLoops(tools),

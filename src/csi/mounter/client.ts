@@ -1,11 +1,11 @@
 import { request } from 'node:http';
 import { z } from 'zod';
 import { Code, RpcError } from '../../lib/grpc.ts';
-import { Device, Failure, type AttachBody, type ImageBody } from './protocol.ts';
+import { Attached, Device, Failure, type AttachBody, type ImageBody } from './protocol.ts';
 
 /** csi node's side of the mounter. Failures are RpcErrors, ready for kubelet. */
 export interface Mounter {
-  attach(wanted: AttachBody, signal: AbortSignal): Promise<Device>;
+  attach(wanted: AttachBody, signal: AbortSignal): Promise<Attached>;
   detach(image: ImageBody, signal: AbortSignal): Promise<void>;
   /** Lets the device go with its last user: called once it is mounted. */
   release(image: ImageBody, signal: AbortSignal): Promise<void>;
@@ -55,7 +55,7 @@ export function mounterClient(socket: string): Mounter {
       outgoing.end(body === undefined ? undefined : JSON.stringify(body));
     });
   return {
-    attach: async (wanted, signal) => Device.parse(await call('/attach', wanted, signal)),
+    attach: async (wanted, signal) => Attached.parse(await call('/attach', wanted, signal)),
     detach: async (image, signal) => void (await call('/detach', image, signal)),
     release: async (image, signal) => void (await call('/release', image, signal)),
     async resize(image, sizeBytes, signal) {

@@ -10,14 +10,17 @@ const Image = z.object({
   image: z.string().min(1),
 });
 
+const AttacherName = z.enum(['krbd', 'rbd-nbd', 'qsd']);
+
 export const AttachBody = Image.extend({
   monHost: z.string().min(1),
   user: z.string().min(1),
   key: z.string().min(1),
   readOnly: z.boolean(),
   features: z.array(z.string()),
-  /** `qsd`, `krbd`, `rbd-nbd`; any where absent. */
-  attacher: z.enum(['krbd', 'rbd-nbd', 'qsd']).optional(),
+  /** The only one allowed, or with `tryOthers` the first to be tried; any where absent. */
+  attacher: AttacherName.optional(),
+  tryOthers: z.boolean().optional(),
 });
 export const ImageBody = Image;
 export const ResizeBody = Image.extend({ sizeBytes: z.string().regex(/^\d+$/) });
@@ -32,6 +35,10 @@ export const Device = Image.extend({
   alive: z.boolean(),
 });
 export type Device = z.infer<typeof Device>;
+
+/** The device, how it was attached, and why not by those that come before: `krbd: the kernel has no rbd module`. */
+export const Attached = Device.extend({ attacher: AttacherName, passedOver: z.array(z.string()) });
+export type Attached = z.infer<typeof Attached>;
 
 /** Why the mounter refused; `busy` may be tried again. */
 export const Failure = z.object({

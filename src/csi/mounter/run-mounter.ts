@@ -8,7 +8,7 @@ import { isDeviceBusy } from '../../host/device-busy.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { withDeadline } from '../../lib/deadline.ts';
 import type { Logger } from '../../lib/log.ts';
-import { AttachBody, ImageBody, ResizeBody, type Failure } from './protocol.ts';
+import { AttachBody, type Attached, ImageBody, ResizeBody, type Failure } from './protocol.ts';
 
 /** An attacher whose device may go away with its last user, as qsd's loop does. */
 export interface ReleasingAttacher extends RbdAttacher {
@@ -85,14 +85,19 @@ async function serve(url: string, body: unknown, deps: MounterDeps, signal: Abor
     case '/list':
       return await listAll(deps, signal);
     case '/attach': {
-      const { features, attacher: wanted, ...request } = parse(AttachBody, body);
+      const { features, attacher: wanted, tryOthers, ...request } = parse(AttachBody, body);
       const holder = await holderOf(attachers, request, signal);
       const choice = holder
         ? { attacher: holder, reasons: [] }
-        : await chooseAttacher(attachers, features, wanted);
+        : await chooseAttacher(attachers, features, { attacher: wanted, tryOthers });
       if (!choice.attacher)
         throw new UnusableError(`this node cannot attach the image: ${choice.reasons.join('; ')}`);
-      return await choice.attacher.attach(request, signal);
+      const device = await choice.attacher.attach(request, signal);
+      return {
+        ...device,
+        attacher: choice.attacher.name,
+        passedOver: [...choice.reasons],
+      } satisfies Attached;
     }
     case '/detach': {
       const image = parse(ImageBody, body);

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { isContentError, type Filesystems, type FilesystemType } from '../../host/filesystems.ts';
 import { mountAt, type Mounts } from '../../host/mounts.ts';
 import { Code, RpcError } from '../../lib/grpc.ts';
+import type { Logger } from '../../lib/log.ts';
 import type { Mounter } from '../mounter/client.ts';
 import type { AttachBody, Device } from '../mounter/protocol.ts';
 import type { StagedVolume, StagedVolumes } from './staged.ts';
@@ -11,6 +12,7 @@ export interface StageDeps {
   readonly mounts: Mounts;
   readonly filesystems: Filesystems;
   readonly staged: StagedVolumes;
+  readonly log: Logger;
 }
 
 export interface StageRequest extends StagedVolume {
@@ -38,6 +40,10 @@ export async function stageVolume(
   // Written before anything is attached: an unstage after a crash here has to find the image.
   await staged.write({ volumeId, image, stagingPath, block, fsType });
   const device = await mounter.attach(request.attach, signal);
+  deps.log.info(
+    { volumeId, device: device.device, attacher: device.attacher, passedOver: device.passedOver },
+    'image attached',
+  );
   if (block) return;
   await mkdir(stagingPath, { recursive: true, mode: 0o750 });
   const there = mountAt(await mounts.list(), stagingPath);

@@ -9,6 +9,7 @@ import { triggeredBy } from '../../control/trigger.ts';
 import type { CacheSet } from '../../kube/cache-set.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { isAlreadyExists } from '../../kube/errors.ts';
+import { parametersWithoutEffect } from '../parameters.ts';
 import { readSecret } from './class-secrets.ts';
 import { callController, describeFailure, type ControllerCalls } from './controller-calls.ts';
 import type { EventVoice } from './event-voice.ts';
@@ -115,6 +116,11 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
     if (volumes.get({ name })) return;
     const text = `External provisioner is provisioning volume for claim "${keyOf(refOf(claim))}"`;
     events.tell(claim, 'Normal', 'Provisioning', text);
+    const idle = parametersWithoutEffect(provisioning.storageClass.parameters ?? {});
+    if (idle.length > 0) {
+      const name = provisioning.storageClass.metadata.name;
+      events.tell(claim, 'Normal', 'ParameterWithoutEffect', `StorageClass "${name}": ${idle.join('; ')}`);
+    }
     const values = await readSecret(client, provisionerSecretOf(provisioning), signal, secrets);
     const request = createVolumeRequest(provisioning, values);
     const { createVolume } = controller;

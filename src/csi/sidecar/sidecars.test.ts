@@ -33,7 +33,7 @@ afterEach(async () => {
 });
 
 /** The real API server, the real sidecars and the real driver over a fake Ceph cluster. */
-async function bench({ pool = true, secret = true } = {}) {
+async function bench({ pool = true, secret = true, parameters = {} } = {}) {
   const api = await startTestApi();
   const plain = createKubeClient(await loadKubeConfig(api.kubeconfig));
   const reads: string[] = [];
@@ -95,6 +95,7 @@ async function bench({ pool = true, secret = true } = {}) {
       parameters: {
         clusterID: 'rook-ceph',
         pool: 'rbd',
+        ...parameters,
         [`${prefix}/provisioner-secret-name`]: 'rbd',
         [`${prefix}/provisioner-secret-namespace`]: '${pvc.namespace}',
         [`${prefix}/node-stage-secret-name`]: 'rbd',
@@ -194,6 +195,17 @@ test('a missing pool gives one event that names it, and the claim goes on once i
   await until(PersistentVolumes, ([one]) => one);
   const failures = await until(Events, (all) => all.filter(({ reason }) => reason === 'ProvisioningFailed'));
   expect(failures.map(({ count }) => count)).toEqual([1]);
+});
+
+test('a parameter without effect is said once, and the claim gets its volume', async () => {
+  const { claim, until } = await bench({
+    parameters: { cephLogDir: '/var/log/ceph', cephLogStrategy: 'remove' },
+  });
+  await claim();
+  await until(PersistentVolumes, ([one]) => one);
+  const event = await until(Events, (all) => all.find(({ reason }) => reason === 'ParameterWithoutEffect'));
+  expect(event).toMatchObject({ type: 'Normal', involvedObject: { name: 'data' } });
+  expect(event.message).toMatch(/^StorageClass "block": "cephLogDir" has no effect: .*"cephLogStrategy"/);
 });
 
 test('a missing secret is named without its content, and its coming is enough', async () => {

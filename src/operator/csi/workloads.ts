@@ -167,6 +167,7 @@ export function mounterDaemonSet(plan: CsiPlan): DaemonSet {
           { name: 'kubelet-dir', mountPath: kubelet, mountPropagation: 'Bidirectional' },
           { name: 'host-dev', mountPath: '/dev' },
           { name: 'host-sys', mountPath: '/sys' },
+          { name: 'lib-modules', mountPath: '/lib/modules', readOnly: true }, // For modprobe rbd and nbd.
         ],
       },
     ],
@@ -175,6 +176,7 @@ export function mounterDaemonSet(plan: CsiPlan): DaemonSet {
       hostPath('kubelet-dir', kubelet, 'Directory'),
       hostPath('host-dev', '/dev', ''),
       hostPath('host-sys', '/sys', ''),
+      hostPath('lib-modules', '/lib/modules', ''),
     ],
   });
 }
