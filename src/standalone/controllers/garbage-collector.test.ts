@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { startBench, type Bench } from '../../../test/support/controller-bench.ts';
+import { startBench, type Bench, type BenchOptions } from '../../../test/support/controller-bench.ts';
 import { ConfigMaps, CustomResourceDefinitions, Secrets } from '../../api/core.ts';
 import { resource, type KubeObject, type Stored } from '../../api/resource.ts';
 import { garbageCollector } from './garbage-collector.ts';
@@ -12,8 +12,11 @@ afterEach(async () => {
   await bench?.close();
   bench = undefined;
 });
-const start = async () =>
-  (bench = await startBench([(manager, environment) => manager.addTask(garbageCollector(environment))]));
+const start = async (through?: BenchOptions['through']) =>
+  (bench = await startBench(
+    [(manager, environment) => manager.addTask(garbageCollector(environment))],
+    through && { through },
+  ));
 
 const ownedBy = (owner: Stored<KubeObject>, block = true) => ({
   apiVersion: owner.apiVersion,
@@ -107,6 +110,26 @@ test('an object with another living owner only loses the dead one', async () => 
     return one?.metadata.ownerReferences?.length === 1 && one;
   });
   expect(shared.metadata.ownerReferences?.[0]?.uid).toBe(second.metadata.uid);
+});
+
+test('an object whose owner is there costs no request, however often it changes', async () => {
+  const asked: string[] = [];
+  const running = await start((client) => ({
+    ...client,
+    async get(resource, ref, options) {
+      asked.push(ref.name);
+      return await client.get(resource, ref, options);
+    },
+  }));
+  const owner = await running.create(ConfigMaps, named('owner'));
+  await running.create(Secrets, named('owned', [ownedBy(owner)]));
+  for (const value of ['MQ==', 'Mg=='])
+    await running.merge(Secrets, { namespace: 'default', name: 'owned' }, { data: { value } });
+  // By the time that this one is collected, everything before it has been judged.
+  await running.create(Secrets, named('stale', [{ ...ownedBy(owner), uid: 'not-that-one' }]));
+  await running.until(Secrets, gone('stale'));
+  expect(asked).toContain('stale');
+  expect(asked).not.toContain('owned');
 });
 
 test('an owner that was made anew under its name does not count, nor does one in another namespace', async () => {

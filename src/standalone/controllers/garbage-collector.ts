@@ -135,6 +135,10 @@ interface Owners {
 /** Deletes an object whose owners are all gone, or wait for it to go. */
 async function judge(collector: Collector, seen: OwnedNode, signal: AbortSignal): Promise<void> {
   const { client } = collector.environment;
+  // The graph follows every kind by watch, and an owner that goes brings its dependents back here: as long
+  // as it knows all owners to stay, which is nearly always, there is nothing to ask the API for.
+  const { graph } = collector;
+  if (seen.owners.every((owner) => knownState(graph, seen.ref.namespace, owner) === 'solid')) return;
   const live = await client.get(seen.resource, seen.ref, { signal });
   if (live?.metadata.uid !== seen.uid || live.metadata.deletionTimestamp !== undefined) return;
   const owners = await sortOwners(collector, live, signal);
@@ -177,19 +181,26 @@ async function sortOwners(
   return { solid, absent, waiting };
 }
 
+/** What the graph says of an owner of an object in `namespace`; undefined where it does not know it there. */
+function knownState(
+  graph: OwnerGraph,
+  namespace: string | undefined,
+  owner: OwnerReference,
+): 'solid' | 'waiting' | undefined {
+  const known = graph.get(owner.uid);
+  // An owner in another namespace counts as absent: a name there says nothing about this object.
+  if (!known || (known.resource.namespaced && known.ref.namespace !== namespace)) return undefined;
+  return known.deleting && known.finalizers.includes(foreground) ? 'waiting' : 'solid';
+}
+
 async function ownerState(
   { graph, monitors, environment, undecided }: Collector,
   object: Stored<KubeObject>,
   owner: OwnerReference,
   signal: AbortSignal,
 ): Promise<'solid' | 'absent' | 'waiting'> {
-  const known = graph.get(owner.uid);
-  // An owner in another namespace counts as absent: a name there says nothing about this object.
-  const reachable =
-    known && (!known.resource.namespaced || known.ref.namespace === object.metadata.namespace);
-  if (known && reachable) {
-    return known.deleting && known.finalizers.includes(foreground) ? 'waiting' : 'solid';
-  }
+  const known = knownState(graph, object.metadata.namespace, owner);
+  if (known) return known;
   const resource = monitors.kindOf(owner.apiVersion, owner.kind);
   // A kind that is not served (any more) cannot be asked: nothing is deleted on a guess.
   if (!resource) {
