@@ -13,6 +13,7 @@ import { withDeadline } from '../lib/deadline.ts';
 import { takeLockFile } from '../lib/lock-file.ts';
 import { checkDataDir, type OpenInstance } from './instance.ts';
 import { layout, type Layout } from './layout.ts';
+import { canLoadDeviceProgram } from './machine/device-guard.ts';
 import { probeMachine, refusal } from './machine/probe.ts';
 import { planOf } from './plan.ts';
 import { prepareInstance, type PreparedInstance, type PrepareOptions } from './prepare-instance.ts';
@@ -52,7 +53,10 @@ export async function bringUp(options: BringUpOptions): Promise<BroughtUp> {
   const { dataDir, clock, signal, step } = options;
   await checkDataDir(dataDir);
   await step('Machine', async (detail) => {
-    const machine = await probeMachine({ uid: process.getuid?.() });
+    const machine = await probeMachine({
+      uid: process.getuid?.(),
+      canLoadDeviceProgram: () => canLoadDeviceProgram(options.tree.path, { signal }),
+    });
     const why = refusal(machine);
     if (why !== undefined) throw new MachineError(why);
     const weaker = machine.findings.filter((finding) => finding.verdict === 'weaker');

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RuntimeService } from '../../src/gen/runtime/v1/api_pb.js';
+import { findHierarchies } from '../../src/lib/cgroup-hierarchies.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { unaryClient } from '../../src/lib/grpc.ts';
 import { isRunning, type ProcessIdentity } from '../../src/lib/process-identity.ts';
@@ -14,6 +15,8 @@ import {
   importedImages,
   startContainerd,
 } from '../../src/standalone/machine/containerd.ts';
+import { isUnified, makeGroup } from '../../src/standalone/machine/cgroups.ts';
+import { canLoadDeviceProgram, guardDevices } from '../../src/standalone/machine/device-guard.ts';
 import { startFabric, stopFabric } from '../../src/standalone/machine/fabric.ts';
 import {
   enter,
@@ -131,6 +134,33 @@ test("its disks are readable and writable; somebody else's loop cannot be opened
   const nsenter = ['nsenter', '--target', String(init().pid), '--all', '--'];
   const read = () =>
     host('/bin/sh', join, ...cgroup, ...nsenter, '/bin/dd', 'if=/dev/foreign', 'of=/dev/null', 'count=1');
+  expect(read).toThrow('Operation not permitted');
+});
+
+test("where v2 is alone a program denies the same: somebody else's loop, whoever makes its device file", async ({
+  skip,
+}) => {
+  const [v2] = (await findHierarchies()).filter(isUnified);
+  if (v2 === undefined) return skip('no hierarchy of v2 is mounted');
+  expect(await canLoadDeviceProgram(spec.tree, { signal })).toBe(true);
+  // A node's own v2 groups are guarded by v1's devices hierarchy here: this one has the program alone.
+  const group = `holdfast-${instanceId}/guarded`;
+  const [procs = ''] = await makeGroup([v2], group);
+  const own = Number(foreign.replace('/dev/loop', ''));
+  const read = () =>
+    host(
+      '/bin/sh',
+      resolve(spec.scripts, 'join-and-run.sh'),
+      procs,
+      '--',
+      'dd',
+      `if=${foreign}`,
+      'of=/dev/null',
+      'count=1',
+    );
+  expect(await guardDevices([v2], group, new Set([own]), { tree: spec.tree, signal })).toBe(true);
+  expect(read()).toBe('');
+  expect(await guardDevices([v2], group, new Set([own + 1]), { tree: spec.tree, signal })).toBe(true);
   expect(read).toThrow('Operation not permitted');
 });
 

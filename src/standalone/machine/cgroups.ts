@@ -30,8 +30,10 @@ export function basedInScope(
   });
 }
 
-const isUnified = (hierarchy: Hierarchy) => hierarchy.controllers === '';
-const pathIn = (hierarchy: Hierarchy, group: string) => join(hierarchy.mount, hierarchy.base, group);
+/** The one of v2, alone or beside v1's. */
+export const isUnified = (hierarchy: Hierarchy) => hierarchy.controllers === '';
+/** A group's folder. */
+export const pathIn = (hierarchy: Hierarchy, group: string) => join(hierarchy.mount, hierarchy.base, group);
 const unifiedControllers = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
 
 /**
@@ -96,18 +98,6 @@ async function delegate(group: string): Promise<void> {
   const wanted = unifiedControllers.filter((name) => there.includes(name));
   if (wanted.length > 0)
     await writeFile(join(group, 'cgroup.subtree_control'), wanted.map((name) => `+${name}`).join(' '));
-}
-
-/** Denies devices to all that is, or will be, below a v1 group. Without v1's devices hierarchy nothing is denied. */
-export async function denyDevices(
-  hierarchies: readonly Hierarchy[],
-  group: string,
-  rules: readonly string[],
-): Promise<boolean> {
-  const devices = hierarchies.find((hierarchy) => hierarchy.controllers.split(',').includes('devices'));
-  if (!devices) return false;
-  for (const rule of rules) await writeFile(join(pathIn(devices, group), 'devices.deny'), rule);
-  return true;
 }
 
 /** Every process of a group and of those below it. */

@@ -2,7 +2,7 @@ import { mkdir, open, readFile, readdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import { runCommand } from '../../lib/run-command.ts';
-import { treeTool } from './tree-tools.ts';
+import { runTreePython } from './tree-tools.ts';
 
 /** A node's disk: a sparse file, and the loop device that stands for it. */
 export interface LoopDisk {
@@ -10,8 +10,6 @@ export interface LoopDisk {
   /** The loop's number, which is its minor too. */
   readonly index: number;
 }
-
-const loopMajor = 7;
 
 /** Makes `count` sparse files and attaches each to a loop, found again by its file and never by a number. */
 export async function attachDisks(
@@ -141,39 +139,7 @@ export async function releaseSpareLoops(folder: string, tree: string, signal: Ab
       await runCommand('losetup', ['--detach', `/dev/loop${index}`], { signal }).catch(() => undefined);
   }
   if (alive.length > 0) {
-    const python = treeTool(tree, 'usr/bin/python3');
-    const args = [...python.before, '-S', '-c', removeLoops, ...alive.map(String)];
-    const env = { PYTHONHOME: join(tree, 'usr'), PYTHONDONTWRITEBYTECODE: '1' };
-    await runCommand(python.file, args, { signal, env });
+    await runTreePython(tree, removeLoops, alive.map(String), { signal });
   }
   await rm(spareFile(folder), { force: true });
-}
-
-const deniedUpTo = 128; // Loops that somebody may yet make; a node's own are let through.
-
-// Memory, kernel memory and ports; loop-control, which hands out the host's indexes; device-mapper's control.
-const deniedCharacterDevices = ['1:1', '1:2', '1:4', '10:236', '10:237'];
-
-/** The majors of every block driver, out of /proc/devices. */
-export const blockMajors = (devices: string): number[] => [
-  ...new Set(
-    [...(devices.split('Block devices:')[1] ?? '').matchAll(/^\s*(\d+) /gm)].map((match) => Number(match[1])),
-  ),
-];
-
-/**
- * What a node's processes may not open: every block device but its own loops, and the few character devices
- * that lead around that. Making device files stays allowed, for the container runtime has to.
- */
-export async function deviceDenials(own: ReadonlySet<number>): Promise<string[]> {
-  const majors = blockMajors(await readFile('/proc/devices', 'utf8'));
-  const foreign = new Set([
-    ...(await knownLoops()),
-    ...Array.from({ length: deniedUpTo }, (_, index) => index),
-  ]);
-  return [
-    ...majors.filter((major) => major !== loopMajor).map((major) => `b ${major}:* rw`),
-    ...[...foreign].filter((index) => !own.has(index)).map((index) => `b ${loopMajor}:${index} rw`),
-    ...deniedCharacterDevices.map((device) => `c ${device} rw`),
-  ];
 }

@@ -18,6 +18,7 @@ const mountsV1 = ['cpu', 'cpuset', 'memory', 'pids', 'devices']
   .join('\n');
 
 beforeEach(async () => {
+  takesProgram = true;
   root = await mkdtemp(join(tmpdir(), 'holdfast-probe-'));
   await put({
     'proc/self/mountinfo': mountsV1,
@@ -32,7 +33,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true }));
 
-const probe = (uid = 0) => probeMachine({ root, uid });
+let takesProgram = true;
+const probe = (uid = 0) =>
+  probeMachine({ root, uid, canLoadDeviceProgram: () => Promise.resolve(takesProgram) });
 const verdictOf = async (name: string) => (await probe()).findings.find((one) => one.name === name)?.verdict;
 
 test('a machine that has everything is not refused', async () => {
@@ -58,7 +61,7 @@ test('a module that can be loaded counts as there', async () => {
   expect(refusal(await probe())).toBeUndefined();
 });
 
-test('with cgroup v2 alone devices are guarded less, which is said and not refused', async () => {
+test('with cgroup v2 alone devices are guarded by a program, and a kernel that takes none is said and not refused', async () => {
   await put({
     'proc/self/mountinfo': '1 1 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate',
     'sys/fs/cgroup/cgroup.controllers': 'cpuset cpu io memory pids\n',
@@ -66,8 +69,10 @@ test('with cgroup v2 alone devices are guarded less, which is said and not refus
   });
   const machine = await probe();
   expect(machine).toMatchObject({ cgroups: 'v2', systemd: true });
+  expect(await verdictOf('device-guard')).toBe('ok');
+  takesProgram = false;
   expect(await verdictOf('device-guard')).toBe('weaker');
-  expect(refusal(machine)).toBeUndefined();
+  expect(refusal(await probe())).toBeUndefined();
 });
 
 test('a controller that the kernel was started without is named', async () => {

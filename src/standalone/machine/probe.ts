@@ -23,6 +23,8 @@ export interface ProbeOptions {
   /** `/` but in tests. */
   readonly root?: string;
   readonly uid: number | undefined;
+  /** Whether the kernel takes a device program; asked for where v1's devices hierarchy is not mounted. */
+  readonly canLoadDeviceProgram: () => Promise<boolean>;
 }
 
 const ok = (name: string): Finding => ({ name, verdict: 'ok', reason: '' });
@@ -37,7 +39,11 @@ const neededControllers = ['cpu', 'cpuset', 'memory', 'pids'];
  * What this kernel and host can do, looked up and never assumed, so that `up` refuses before it has started
  * anything. Nothing on the machine is changed, and no module is loaded.
  */
-export async function probeMachine({ root = '/', uid }: ProbeOptions): Promise<Machine> {
+export async function probeMachine({
+  root = '/',
+  uid,
+  canLoadDeviceProgram,
+}: ProbeOptions): Promise<Machine> {
   const at = (path: string) => join(root, path);
   const read = (path: string) => readFile(at(path), 'utf8').catch(() => '');
   const exists = (path: string) =>
@@ -77,7 +83,7 @@ export async function probeMachine({ root = '/', uid }: ProbeOptions): Promise<M
             'there is no /dev/loop-control, and disks of nodes are loop devices: modprobe loop',
           ),
       await cgroupFinding(layout, hierarchies, read),
-      deviceFinding(hierarchies),
+      await deviceFinding(hierarchies, uid === 0 ? canLoadDeviceProgram : undefined),
     ],
   };
 }
@@ -106,13 +112,17 @@ async function cgroupFinding(
       );
 }
 
-function deviceFinding(hierarchies: readonly Hierarchy[]): Finding {
-  return hierarchies.some((one) => one.controllers.split(',').includes('devices'))
-    ? ok('device-guard')
-    : weaker(
-        'device-guard',
-        "without cgroup v1's devices controller a privileged pod that makes its own device file can open a disk of this machine",
-      );
+async function deviceFinding(
+  hierarchies: readonly Hierarchy[],
+  canLoadProgram: (() => Promise<boolean>) | undefined,
+): Promise<Finding> {
+  if (hierarchies.some((one) => one.controllers.split(',').includes('devices'))) return ok('device-guard');
+  // Only root may ask; without root `up` refuses anyway.
+  if (canLoadProgram === undefined || (await canLoadProgram())) return ok('device-guard');
+  return weaker(
+    'device-guard',
+    'this kernel takes no device program for cgroup v2, so a privileged pod that makes its own device file can open a disk of this machine',
+  );
 }
 
 /** The reasons not to start, as one text; undefined where there is none. */

@@ -38,3 +38,15 @@ export async function runIp(
     options,
   );
 }
+
+/** Runs a script with the tree's Python, for what no tool of Debian 12 does. */
+export async function runTreePython(
+  tree: string,
+  script: string,
+  args: readonly string[],
+  options: RunOptions,
+): Promise<CommandResult> {
+  const python = treeTool(tree, 'usr/bin/python3');
+  const env = { PYTHONHOME: join(tree, 'usr'), PYTHONDONTWRITEBYTECODE: '1' };
+  return await runCommand(python.file, [...python.before, '-S', '-c', script, ...args], { ...options, env });
+}

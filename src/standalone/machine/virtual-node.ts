@@ -4,10 +4,11 @@ import { findHierarchies, type Hierarchy } from '../../lib/cgroup-hierarchies.ts
 import { isRunning, type ProcessIdentity } from '../../lib/process-identity.ts';
 import { runCommand, type CommandResult } from '../../lib/run-command.ts';
 import { spawnDetached } from '../../lib/detached-process.ts';
-import { basedInScope, denyDevices, emptyIntoLeaf, makeGroup, procsOf, removeGroup } from './cgroups.ts';
+import { basedInScope, emptyIntoLeaf, makeGroup, procsOf, removeGroup } from './cgroups.ts';
 import { onlyChild } from './children.ts';
+import { guardDevices } from './device-guard.ts';
 import { writeNodeFiles } from './node-files.ts';
-import { attachDisks, detachDisks, deviceDenials, releaseSpareLoops, reserveSpareLoops } from './loops.ts';
+import { attachDisks, detachDisks, releaseSpareLoops, reserveSpareLoops } from './loops.ts';
 import type { MachineDeps } from './fabric.ts';
 import { abortFuse, fuseConnections } from './fuse.ts';
 import { hostLink } from './fabric.ts';
@@ -83,7 +84,7 @@ export async function startNode(
   const group = groupOf(spec);
   const procs = await makeGroup(hierarchies, `${group}/node`);
   const own = new Set([...disks.map((disk) => disk.index), ...spares]);
-  await denyDevices(hierarchies, group, await deviceDenials(own));
+  await guardDevices(hierarchies, group, own, { tree: spec.tree, signal });
 
   const launcher = await spawnDetached({
     file: '/bin/sh',

@@ -20,6 +20,9 @@ export interface ServerUnitOptions {
   readonly clock: Clock;
 }
 
+// A busy machine takes seconds for the first TLS handshakes; a server that is up must not be taken for a dead one.
+const readyTimeoutMs = 10_000;
+
 /** The API server and the controllers, one process. */
 export function serverUnit(options: ServerUnitOptions): Unit {
   const { node, bundle, clock } = options;
@@ -58,10 +61,13 @@ export function serverUnit(options: ServerUnitOptions): Unit {
 
 function isReady(host: string, port: number, ca: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const call = request({ host, port, path: '/readyz', ca, timeout: 1000, agent: false }, (answer) => {
-      answer.resume();
-      resolve(answer.statusCode === 200);
-    });
+    const call = request(
+      { host, port, path: '/readyz', ca, timeout: readyTimeoutMs, agent: false },
+      (answer) => {
+        answer.resume();
+        resolve(answer.statusCode === 200);
+      },
+    );
     call.once('error', () => resolve(false));
     call.once('timeout', () => call.destroy());
     call.end();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { blockMajors, deviceDenials } from './loops.ts';
+import { blockMajors, deviceDenials } from './device-guard.ts';
 
 test('only block drivers count, each major once', () => {
   const devices =
