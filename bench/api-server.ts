@@ -58,9 +58,12 @@ export const apiServer: Measure = {
       note(`list of ${list.count} ConfigMaps: ${(list.bytes / 1e6).toFixed(1)} MB of JSON`);
 
       const crowd = await openWatchers(instance, watchersFile(), signal);
-      const watched = await createAndPut('watched').finally(async () => {
+      let watched;
+      try {
+        watched = await createAndPut('watched');
+      } finally {
         note(`${watchers} watchers read ${await crowd.close()} events`);
-      });
+      }
       const unit = 'ms';
       const budget = { times: 3 };
       return [
@@ -140,7 +143,11 @@ async function openWatchers({ client, places }: BenchInstance, file: URL, signal
       const read = next('events');
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, no window
       worker.postMessage('how many?');
-      return await read.finally(() => worker.terminate());
+      try {
+        return await read;
+      } finally {
+        await worker.terminate();
+      }
     },
   };
 }

@@ -89,7 +89,7 @@ async function startPod(
   );
 
   const startedMs = performance.now();
-  const since = () => `${(performance.now() - startedMs).toFixed(0)}`;
+  const since = () => (performance.now() - startedMs).toFixed(0);
   let scheduled = '';
   const running = waitForObject(
     client,

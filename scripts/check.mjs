@@ -9,7 +9,7 @@ const formatted = ['src', 'test', 'bench', 'scripts', 'vitest.config.ts'];
 /** @type {[name: string, file: string, args: string[]][]} */
 const steps = [
   ['types', bin('tsc'), ['--noEmit']],
-  ['lint', bin('oxlint'), ['--quiet']],
+  ['lint', bin('oxlint'), ['--type-aware', '--quiet']],
   ['format', bin('oxfmt'), ['--check', ...formatted]],
   ['generated', process.execPath, [join(root, 'scripts/gen.mjs'), '--check']],
   ['tidy', bin('vitest'), ['run', '--project', 'unit', 'test/tidy.test.ts']],

@@ -20,7 +20,7 @@ const floatFields: ReadonlySet<string> = new Set(['expire', 'ratio', 'weight']);
 
 /** The JSON text of a command, as librados takes it. */
 export function commandText(command: CephCommand): string {
-  const fields = Object.entries({ format: 'json', ...command }).flatMap(([name, value]) => {
+  const fields = Object.entries<unknown>({ format: 'json', ...command }).flatMap(([name, value]) => {
     if (value === undefined) return [];
     const isWhole = typeof value === 'number' && Number.isInteger(value);
     const text = isWhole && floatFields.has(name) ? `${value}.0` : JSON.stringify(value);

@@ -32,7 +32,7 @@ test('a client certificate opens a server that asks for one, and carries user an
     },
     (message, answer) => {
       const peer = (message.socket as TLSSocket).getPeerCertificate();
-      answer.end(`${peer.subject.CN} ${peer.subject.O}`);
+      answer.end([peer.subject.CN, peer.subject.O].join(' '));
     },
   );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

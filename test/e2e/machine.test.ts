@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { RuntimeService } from '../../src/gen/runtime/v1/api_pb.js';
+import { ContainerState, RuntimeService } from '../../src/gen/runtime/v1/api_pb.js';
 import { findHierarchies } from '../../src/lib/cgroup-hierarchies.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { unaryClient } from '../../src/lib/grpc.ts';
@@ -207,7 +207,7 @@ test('containerd runs pods on host and pod network from images of ours, without 
     await cri.startContainer({ containerId }, { signal });
     for (;;) {
       const { status } = await cri.containerStatus({ containerId }, { signal });
-      if (status?.state === 2) break;
+      if (status?.state === ContainerState.CONTAINER_EXITED) break;
       await systemClock.sleep(20);
     }
     await cri.stopPodSandbox({ podSandboxId }, { signal });

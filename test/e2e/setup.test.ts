@@ -23,7 +23,7 @@ function setUp(
   { cacheDir = cache, before = [] }: { readonly cacheDir?: string; readonly before?: readonly string[] } = {},
   during?: (pid: number) => Promise<void>,
 ): Promise<Ended> {
-  const [file = '', ...args] = [...before, process.execPath, script];
+  const [file, ...args] = [...before, process.execPath, script];
   return new Promise((done, reject) => {
     const env = { ...process.env, HOLDFAST_CACHE: cacheDir };
     const child = execFile(file, args, { env, timeout: 200_000 }, (error, stdout, stderr) =>

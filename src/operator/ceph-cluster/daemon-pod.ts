@@ -35,7 +35,7 @@ export const daemonMounts = [configMount, socketMount, crashMount];
 
 export function keyringVolume(secret: string): Volume {
   return {
-    name: `${secret}`,
+    name: secret,
     secret: { secretName: secret, defaultMode: 0o400, items: [{ key: 'keyring', path: 'keyring' }] },
   };
 }

@@ -118,6 +118,9 @@ async function followKind(
         break;
       case 'delete':
         drop(graph, handlers, event.object.metadata.uid);
+        break;
+      case 'progress':
+        break; // A revision and no object.
     }
   }
 }

@@ -41,7 +41,7 @@ const write = { schema, apiVersion: 'x.io/v1', subresource: '' };
 
 /** Objects whose keys of maps and names of items all begin with one letter. */
 function specs(letters: string, minKeys = 0) {
-  const key = fc.constantFrom(...[1, 2, 3].flatMap((n) => [...letters].map((letter) => `${letter}${n}`)));
+  const key = fc.constantFrom(...[1, 2, 3].flatMap((n) => Array.from(letters, (letter) => `${letter}${n}`)));
   const value = fc.constantFrom<string>('1', '2');
   const map = fc.dictionary(key, value, { minKeys, maxKeys: 3, noNullPrototype: true });
   const one = fc.record({ name: key, value, labels: map }, { requiredKeys: ['name'] });

@@ -11,6 +11,7 @@ export interface BuiltinPrinter {
  * The printer of one kind. `columns` are names parted by commas; a star marks those of `-o wide` only. `cells`
  * gives as many values, in that order.
  */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- a table of kinds: the cells' own type
 export function printer<T extends KubeObject>(
   columns: string,
   cells: (object: T, nowMs: number) => readonly (Json | undefined)[],

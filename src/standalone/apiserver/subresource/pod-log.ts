@@ -41,7 +41,7 @@ export async function podLog(proxy: NodeProxy, exchange: Exchange): Promise<Answ
     .map(encodeURIComponent)
     .join('/');
   const answer = await proxy
-    .open(target, { method: 'GET', path: `/${path}?${wanted}`, headers: {} }, caller.signal)
+    .open(target, { method: 'GET', path: `/${path}?${wanted.toString()}`, headers: {} }, caller.signal)
     .catch((error: unknown) => {
       throw internalError(`node ${target.nodeName} cannot be reached: ${(error as Error).message}`, error);
     });

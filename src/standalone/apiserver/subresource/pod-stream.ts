@@ -28,13 +28,13 @@ function nodePath(exchange: ObjectRequest, container: string): string {
   if (route.subresource === 'portforward') {
     for (const ports of query.getAll('ports'))
       for (const port of ports.split(',')) params.append('port', port);
-    return `/${['portForward', ...pod].map(encodeURIComponent).join('/')}?${params}`;
+    return `/${['portForward', ...pod].map(encodeURIComponent).join('/')}?${params.toString()}`;
   }
   // The kubelet has names of its own for these.
   const names = { stdin: 'input', stdout: 'output', stderr: 'error', tty: 'tty' };
   for (const [from, to] of Object.entries(names)) if (isTrue(query.get(from))) params.append(to, '1');
   for (const word of query.getAll('command')) params.append('command', word);
-  return `/${[route.subresource, ...pod, container].map(encodeURIComponent).join('/')}?${params}`;
+  return `/${[route.subresource, ...pod, container].map(encodeURIComponent).join('/')}?${params.toString()}`;
 }
 
 function checkStreams({ query, route }: ObjectRequest): void {
