@@ -3,6 +3,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packages } from './packages.mjs';
+import { requireAnswer } from './reach.mjs';
 import { runTool } from './run-tool.mjs';
 import { SetupError } from './setup-error.mjs';
 import { readSources, readTransport } from './sources.mjs';
@@ -17,10 +18,13 @@ const waitMs = 2000;
  * @returns {Promise<string[]>}
  */
 export async function downloadPackages({ folder, codename, signal, onPercent }) {
-  const env = { APT_CONFIG: await writeConfig(folder, codename, signal) };
+  const sources = await readSources(codename, signal);
+  const env = { APT_CONFIG: await writeConfig(folder, sources, signal) };
+  await requireAnswer(sources, { folder, env, signal });
   for (let attempt = 1; ; attempt++) {
     try {
-      await runTool('apt-get', ['update', '-q', '-o', 'APT::Update::Error-Mode=any'], { signal, env });
+      const update = ['update', '-q', '-o', 'APT::Update::Error-Mode=any'];
+      await runTool('apt-get', [...update, '-o', 'Acquire::Retries=1'], { signal, env });
       const install = ['install', '--download-only', '--no-install-recommends', '-y', '-q'];
       await runTool('apt-get', [...install, '-o', 'APT::Status-Fd=3', ...packages], {
         signal,
@@ -58,11 +62,10 @@ function explain(/** @type {unknown} */ cause) {
 
 /**
  * @param {string} folder
- * @param {string} codename
+ * @param {readonly string[]} sources
  * @param {AbortSignal | undefined} signal
  */
-async function writeConfig(folder, codename, signal) {
-  const sources = await readSources(codename, signal);
+async function writeConfig(folder, sources, signal) {
   for (const name of ['lists/partial', 'cache/archives/partial', 'log'])
     await mkdir(join(folder, name), { recursive: true });
   await writeFile(join(folder, 'status'), '');

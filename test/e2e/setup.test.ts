@@ -1,8 +1,11 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { access, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { requireAnswer } from '../../scripts/setup/reach.mjs';
 
 const script = resolve(import.meta.dirname, '../../scripts/setup.mjs');
 let cache: string;
@@ -83,11 +86,33 @@ test('a user who is not root, and a machine without a network, read one line', a
   expect(nobody).toMatchObject({ code: 1, stdout: '' });
   expect(nobody.stderr).toBe('the set-up needs root: run it as root, or with sudo\n');
 
+  const startedMs = performance.now();
   const offline = await setUp({ before: ['unshare', '--net'] });
+  expect(performance.now() - startedMs).toBeLessThan(5000); // Half a second by itself.
   expect(offline.code).toBe(1);
   expect(offline.stderr).toMatch(oneLine);
   expect(offline.stderr).toContain('could not be downloaded (is there a network?)');
   expect(await readdir(cache)).toEqual([]);
+});
+
+test('a mirror that takes the connection and says nothing is no network, one that says 404 is', async () => {
+  const folder = await mkdtemp('/var/tmp/holdfast-setup-');
+  const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+  const poor = createServer((socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n')),
+  ).listen(0, '127.0.0.1');
+  await Promise.all([once(silent, 'listening'), once(poor, 'listening')]);
+  const source = (server: typeof silent) =>
+    `deb [signed-by=/k.gpg] http://127.0.0.1:${(server.address() as AddressInfo).port}/debian/ bookworm main`;
+  const options = { folder, env: {}, signal: undefined, timeoutMs: 1000 };
+  try {
+    await expect(requireAnswer([source(silent)], options)).rejects.toThrow('no mirror answered in time');
+    await requireAnswer([source(silent), source(poor)], options);
+  } finally {
+    silent.close();
+    poor.close();
+    await rm(folder, { recursive: true });
+  }
 });
 
 test('Ctrl-C in the middle leaves nothing half-made', async () => {

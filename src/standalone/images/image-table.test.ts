@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { decideImages, readImageTable, resolveImage, writeImageTable } from './image-table.ts';
+import { decideImages, namesThereAre, readImageTable, resolveImage, writeImageTable } from './image-table.ts';
 import { cephTags, knownImages } from './known-images.ts';
 
 const facts = (releaseHash: string, cephVersion = '16.2.15+ds-0+deb12u2') =>
@@ -19,6 +19,28 @@ test('names in every spelling find their image; a name outside the table finds n
   expect(imageOf('ghcr.io/holdfast/holdfast:latest')).toBe('localhost/holdfast:aa');
   for (const name of ['nginx', 'quay.io/ceph/ceph:v18.2.0', 'evil.example/library/busybox', 'busybox:9'])
     expect(imageOf(name)).toBeUndefined();
+});
+
+test("every tag of Rook's operator stands for this release, and follows a build", () => {
+  const first = decide(facts('aa'));
+  for (const name of ['rook/ceph:v1.17.2', 'docker.io/rook/ceph:master', 'rook/ceph'])
+    expect(resolveImage(first, name)?.image).toBe('localhost/holdfast:aa');
+  const digest = `sha256:${'0'.repeat(64)}`;
+  for (const name of [`rook/ceph@${digest}`, 'quay.io/rook/ceph:v1.17.2', 'rook/ceph-csi:v1'])
+    expect(resolveImage(first, name)).toBeUndefined();
+  const second = decide(facts('bb'), first);
+  expect(resolveImage(second, 'rook/ceph:v1.17.2')?.image).toBe('localhost/holdfast:bb');
+});
+
+test('who names an image that is not there reads which names are', () => {
+  const table = decide(facts('aa'));
+  expect(namesThereAre(table, 'quay.io/ceph/ceph:v18.2.0')).toBe(
+    'of quay.io/ceph/ceph there are v16.2.15, v16.2, v16',
+  );
+  expect(namesThereAre(table, 'nginx')).toBe(
+    'there are debian, busybox, quay.io/ceph/ceph, ceph/ceph, holdfast, ghcr.io/holdfast/holdfast, rook/ceph',
+  );
+  expect(namesThereAre({ entries: [] }, 'nginx')).toBe('there are none');
 });
 
 test('a digest finds the image that was recorded with it, and no other', () => {

@@ -9,13 +9,31 @@ export function resolveImage(table: ImageTable, name: string): ImageEntry | unde
   const wanted = normalizeImageName(name);
   return (
     table.entries.find((entry) => entry.name === wanted) ??
-    table.entries.find((entry) => entry.digest !== '' && wanted.endsWith(`@${entry.digest}`))
+    table.entries.find((entry) => entry.digest !== '' && wanted.endsWith(`@${entry.digest}`)) ??
+    // A digest asks for exactly that content, so any tag does not stand for it.
+    (wanted.includes('@')
+      ? undefined
+      : table.entries.find(({ name }) => name === `${repositoryOf(wanted)}:*`))
   );
+}
+
+const repositoryOf = (normalized: string): string => normalized.replace(/(@.*|:[^:/]*)$/, '');
+const shortName = (normalized: string): string => normalized.replace(/^docker\.io\/(library\/)?/, '');
+
+/** For a person whose image is not in the table: its repository's tags, or else the repositories there are. */
+export function namesThereAre(table: ImageTable, name: string): string {
+  const repository = repositoryOf(normalizeImageName(name));
+  const names = table.entries.map((entry) => entry.name);
+  const tags = names.filter((one) => repositoryOf(one) === repository);
+  if (tags.length > 0)
+    return `of ${shortName(repository)} there are ${tags.map((one) => one.slice(repository.length + 1)).join(', ')}`;
+  const repositories = [...new Set(names.map((one) => shortName(repositoryOf(one))))];
+  return `there are ${repositories.join(', ') || 'none'}`;
 }
 
 /** What an image name stands for, before anything was decided. */
 export interface ImageRule {
-  /** Normalised name; the tag may be `*`. */
+  /** Normalised name; the tag `*` stands for every tag that has no rule of its own. */
   readonly name: string;
   readonly base: BaseImage;
 }

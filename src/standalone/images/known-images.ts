@@ -21,6 +21,8 @@ const busyboxTags = [
 const cephRepositories = ['quay.io/ceph/ceph', 'docker.io/ceph/ceph'];
 // By its short name, and by the one that manifests for other clusters give.
 const ownRepositories = ['holdfast', 'ghcr.io/holdfast/holdfast'];
+// Rook's operator, of whichever version: its manifests run ours, which takes its words and resources.
+const rookOperator = 'rook/ceph:*';
 
 /** `16.2.15+ds-0+deb12u2` -> `v16.2.15`, `v16.2`, `v16`. */
 export function cephTags(packageVersion: string): string[] {
@@ -32,7 +34,7 @@ export interface KnownImages {
   readonly rules: readonly ImageRule[];
   /** What has to be in containerd. */
   readonly bases: readonly BaseImage[];
-  /** Names that follow each build: the tag `latest` of our own image. */
+  /** Names that follow each build: the tag `latest` of our own image, and Rook's operator. */
   readonly replaced: ReadonlySet<string>;
   /** The release's own name, for manifests. */
   readonly release: string;
@@ -58,9 +60,12 @@ export function knownImages({ cephVersion, releaseHash, busyboxApplets }: ImageF
         .flatMap((name) => cephTags(cephVersion).map((tag) => `${name}:${tag}`))
         .map(rule(debian)),
       ...ownRepositories.flatMap((name) => [`${name}:latest`, `${name}:${releaseHash}`]).map(rule(own)),
+      rule(own)(rookOperator),
     ],
     bases: [debian, busybox, own],
-    replaced: new Set(ownRepositories.map((name) => normalizeImageName(`${name}:latest`))),
+    replaced: new Set(
+      [...ownRepositories.map((name) => `${name}:latest`), rookOperator].map(normalizeImageName),
+    ),
     release: `holdfast:${releaseHash}`,
   };
 }

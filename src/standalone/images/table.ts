@@ -7,7 +7,7 @@ export interface ImageTable {
 }
 
 export interface ImageEntry {
-  /** As a pod's spec has it, normalised: `docker.io/library/busybox:latest`, `quay.io/ceph/ceph:v16.2.15`. */
+  /** As a pod's spec has it, normalised: `docker.io/library/busybox:latest`, `docker.io/rook/ceph:*` (any tag). */
   readonly name: string;
   /** The containerd image that was imported for it (a skeleton layer; the rest comes by mounts). */
   readonly image: string;

@@ -68,6 +68,8 @@ test('an image that containerd has, but the table not, keeps its own entrypoint'
 
 test.each([
   ['nowhere/thing:1', undefined, 'ErrImagePull', 'not in the image table'],
+  ['nowhere/thing:1', undefined, 'ErrImagePull', 'no way to a registry; there are debian'],
+  ['debian:99', undefined, 'ErrImagePull', 'of debian there are 12'],
   ['nowhere/thing:1', 'Never', 'ErrImageNeverPull', 'pull policy of Never'],
   ['debian:12', undefined, 'ErrImagePull', 'which containerd does not have'],
   ['Not A Name', undefined, 'InvalidImageName', "couldn't parse"],

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { Container } from 'kubernetes-types/core/v1.js';
 import { isRpcError, Code } from '../../lib/grpc.ts';
 import { normalizeImageName } from '../images/image-name.ts';
+import { namesThereAre } from '../images/image-table.ts';
 import type { ImageEntry, ImageTable } from '../images/table.ts';
 import type { ResolvedImage } from './container-config.ts';
 import type { ImageCalls } from './runtime.ts';
@@ -48,10 +49,11 @@ export function imageResolver({ tablePath, images, lookup }: ImageResolverDeps):
           'InvalidImageName',
           `Failed to apply default image tag "${name}": couldn't parse image name`,
         );
-      const entry = lookup(await readTable(), name);
+      const names = await readTable();
+      const entry = lookup(names, name);
       const reference = entry?.image ?? normalizeImageName(name);
       const image = await inRuntime(reference, signal);
-      if (!image) throw missing(container, name, entry);
+      if (!image) throw missing(container, name, names, entry);
       return {
         reference,
         mounts: entry?.mounts ?? [],
@@ -64,7 +66,12 @@ export function imageResolver({ tablePath, images, lookup }: ImageResolverDeps):
   };
 }
 
-function missing(container: Container, name: string, entry: ImageEntry | undefined): StartError {
+function missing(
+  container: Container,
+  name: string,
+  table: ImageTable,
+  entry: ImageEntry | undefined,
+): StartError {
   if (container.imagePullPolicy === 'Never')
     return new StartError(
       'ErrImageNeverPull',
@@ -72,7 +79,7 @@ function missing(container: Container, name: string, entry: ImageEntry | undefin
     );
   const why = entry
     ? `the image table maps it to ${entry.image}, which containerd does not have`
-    : 'it is not in the image table of this node, which has no way to a registry';
+    : `it is not in the image table of this node, which has no way to a registry; ${namesThereAre(table, name)}`;
   return new StartError(
     'ErrImagePull',
     `failed to pull and unpack image "${normalizeImageName(name)}": ${why}`,
