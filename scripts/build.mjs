@@ -1,10 +1,9 @@
-// Bundles src/main.ts into dist/holdfast.mjs and a chunk for each part that is imported when it is needed: a
-// process reads, parses and keeps in memory only its own role. koffi stays outside: it loads a native library
-// by path.
+// Bundles src/main.ts into dist/holdfast.mjs and its chunks, with all that the program reads beside itself.
 import { build } from 'esbuild';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleOptions } from './bundle.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = join(root, 'dist');
@@ -14,26 +13,10 @@ await mkdir(out, { recursive: true });
 // Chunks of an earlier build have other names.
 await rm(join(out, 'chunks'), { recursive: true, force: true });
 await build({
+  ...bundleOptions,
   entryPoints: { holdfast: join(root, 'src/main.ts') },
   outdir: out,
-  outExtension: { '.js': '.mjs' },
-  chunkNames: 'chunks/[name]-[hash]',
-  bundle: true,
-  splitting: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20.20',
-  external: ['koffi'],
-  minifySyntax: true,
-  // Half the text, which V8 keeps as long as the process lives; names stay, for stack traces.
-  minifyWhitespace: true,
   sourcemap: 'linked',
-  legalComments: 'none',
-  loader: { '.yaml': 'text' },
-  banner: {
-    js: "import { createRequire as createRequireForBundle } from 'node:module'; const require = createRequireForBundle(import.meta.url);",
-  },
-  logLevel: 'warning',
 });
 
 // koffi and its prebuilt library, without sources and other platforms.

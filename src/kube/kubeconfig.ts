@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { z } from 'zod';
 
 /** Where an API is, and who we are to it. */
@@ -79,7 +78,7 @@ export async function parseKubeConfig(
   folder: string,
   options: KubeConfigOptions = {},
 ): Promise<KubeConfig> {
-  const checked = ConfigFile.safeParse(parse(text));
+  const checked = ConfigFile.safeParse(await parseText(text));
   if (!checked.success) {
     const first = checked.error.issues[0];
     throw new KubeConfigError(first?.path.join('.') ?? 'kubeconfig', first?.message ?? 'is no kubeconfig');
@@ -115,6 +114,19 @@ export async function parseKubeConfig(
     ...(token === undefined ? {} : { token }),
     ...(context.namespace === undefined ? {} : { namespace: context.namespace }),
   };
+}
+
+/** Ours are JSON, so that a role that lives long need not load a YAML parser for one file. */
+async function parseText(text: string): Promise<unknown> {
+  if (text.trimStart().startsWith('{')) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      // A flow mapping of YAML begins so, too.
+    }
+  }
+  const { parse } = await import('yaml');
+  return parse(text);
 }
 
 function tokenOf(token: string | undefined, path: string | undefined) {

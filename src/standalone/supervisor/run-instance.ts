@@ -8,7 +8,6 @@ import { layout } from '../layout.ts';
 import { enterScope } from '../machine/systemd-scope.ts';
 import { removeInstanceGroup } from '../machine/virtual-node.ts';
 import type { FindProcess } from './node-units.ts';
-import { stopPods } from './stop-pods.ts';
 import { runSupervisor } from './supervisor.ts';
 import { instanceUnits, nodeSpecs, type SupervisorConfig } from './units.ts';
 
@@ -48,6 +47,8 @@ export async function runInstance(configFile: string, deps: RunInstanceDeps): Pr
     log,
     signal,
     async beforeDown(limit, processOf) {
+      // Only here: for all its life before, the supervisor does without gRPC.
+      const { stopPods } = await import('./stop-pods.ts');
       for (const { name } of specs) {
         // Without it nothing starts again what is being stopped.
         await endProcess(runningOr(processOf, `${name}-agent`), 5000, limit);
