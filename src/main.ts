@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { defaultDataDir, type CliContext } from './cli/context.ts';
+import { claimsDir, defaultDataDir, type CliContext } from './cli/context.ts';
 import { addVerbs } from './cli/verbs.ts';
 import { systemClock } from './lib/clock.ts';
 import { processInterruption } from './lib/interruption.ts';
@@ -27,6 +27,7 @@ async function version(): Promise<string> {
 const context: CliContext = {
   dataDir: env['HOLDFAST_DATA_DIR'] ?? defaultDataDir,
   cacheDir,
+  claimsDir,
   dist,
   node: process.execPath,
   env,

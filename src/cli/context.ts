@@ -5,11 +5,15 @@ import type { Screen } from './progress.ts';
 /** Where an instance lives unless it is said otherwise. */
 export const defaultDataDir = '/var/lib/holdfast';
 
+/** What the instances of this machine have of it, so that two that start at once choose apart. */
+export const claimsDir = '/run/holdfast';
+
 /** What every verb gets: nothing else of the process is read below main.ts. */
 export interface CliContext {
   readonly dataDir: string;
   /** Where trees and a downloaded kubectl are kept. */
   readonly cacheDir: string;
+  readonly claimsDir: string;
   /** The folder of the running bundle. */
   readonly dist: string;
   readonly node: string;

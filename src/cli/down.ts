@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { takeLockFile } from '../lib/lock-file.ts';
+import { dropClaim } from '../standalone/claims.ts';
 import { checkDataDir, purgeDataDir, readInstance } from '../standalone/instance.ts';
 import { layout, type Layout } from '../standalone/layout.ts';
 import type { SupervisorStatus } from '../standalone/supervisor/control-socket.ts';
@@ -34,7 +35,9 @@ export async function down(context: CliContext, options: { readonly purge?: bool
       step.detail(stopped ? 'everything ended; data kept' : 'nothing was running');
     });
   }
-  if (options.purge) await progress.step(`Removing ${dataDir}`, () => purgeDataDir(dataDir));
+  if (!options.purge) return;
+  await progress.step(`Removing ${dataDir}`, () => purgeDataDir(dataDir));
+  if (instance) await dropClaim(context.claimsDir, instance.config.id);
 }
 
 async function stopEverything(

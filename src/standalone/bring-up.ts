@@ -8,7 +8,6 @@ import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { applyManifests, parseManifests } from '../kube/manifests.ts';
 import { createKubeClient } from '../kube/undici-client.ts';
 import { waitForObject } from '../kube/wait.ts';
-import type { Clock } from '../lib/clock.ts';
 import { withDeadline } from '../lib/deadline.ts';
 import { takeLockFile } from '../lib/lock-file.ts';
 import { checkDataDir, type OpenInstance } from './instance.ts';
@@ -29,7 +28,6 @@ import {
 export type RunStep = <T>(title: string, body: (detail: (text: string) => void) => Promise<T>) => Promise<T>;
 
 export interface BringUpOptions extends PrepareOptions {
-  readonly clock: Clock;
   readonly step: RunStep;
 }
 

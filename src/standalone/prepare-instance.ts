@@ -2,17 +2,16 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import type { NodeConfig, ServerConfig } from './config.ts';
-import { freePort } from './free-port.ts';
 import { pauseImage } from './images/base-images.ts';
 import { decideImages, readImageTable, writeImageTable } from './images/image-table.ts';
 import { knownImages, type KnownImages } from './images/known-images.ts';
 import { installRelease, removeOldReleases } from './images/release.ts';
-import { createInstance, readInstance, saveInstance, type OpenInstance } from './instance.ts';
+import type { OpenInstance } from './instance.ts';
 import { writeKubeconfig } from './kubeconfig-file.ts';
 import { layout, type Layout } from './layout.ts';
-import { hostLink } from './machine/fabric.ts';
 import { busyboxApplets } from './machine/busybox-applets.ts';
-import { chooseRanges, meetsRoute, parseRoutes, planOf, type NodePlan } from './plan.ts';
+import { openOrCreate, type OpenOptions } from './open-instance.ts';
+import { planOf, type NodePlan } from './plan.ts';
 import { ensureNodePki, ensurePki, type InstancePki } from './pki.ts';
 import type { SupervisorConfig } from './supervisor/units.ts';
 
@@ -22,18 +21,12 @@ export interface Tree {
   readonly packages: Readonly<Record<string, string>>;
 }
 
-export interface PrepareOptions {
-  readonly dataDir: string;
+export interface PrepareOptions extends OpenOptions {
   readonly tree: Tree;
   /** The folder of the running bundle. */
   readonly dist: string;
   /** Node's binary. */
   readonly node: string;
-  /** What the user asked for; what an instance has is kept where undefined. */
-  readonly disks: number | undefined;
-  readonly diskSizeBytes: number | undefined;
-  readonly nowMs: number;
-  readonly signal: AbortSignal;
 }
 
 export interface PreparedInstance {
@@ -42,15 +35,6 @@ export interface PreparedInstance {
   /** The image that manifests shall name. */
   readonly image: string;
 }
-
-/** What was asked for does not fit what is there; the message says what would. */
-export class InstanceError extends Error {
-  readonly code = 'INSTANCE';
-}
-
-const defaultDisks = 3;
-const defaultDiskBytes = 10 * 1024 ** 3;
-const maxDisks = 32;
 
 /** Makes or completes everything that the processes of an instance start from: only files, nothing runs. */
 export async function prepareInstance(options: PrepareOptions): Promise<PreparedInstance> {
@@ -81,66 +65,6 @@ export async function prepareInstance(options: PrepareOptions): Promise<Prepared
   const supervisor: SupervisorConfig = { dataDir, tree: { path: tree.path, hash: tree.hash }, release, pki };
   await writeFileAtomic(places.supervisorConfig, JSON.stringify(supervisor));
   return { instance, supervisor, image: images.release };
-}
-
-async function openOrCreate({ dataDir, disks, diskSizeBytes, nowMs }: PrepareOptions): Promise<OpenInstance> {
-  if (disks !== undefined && (!Number.isInteger(disks) || disks < 0 || disks > maxDisks)) {
-    throw new InstanceError(`--disks ${disks}: give a whole number from 0 to ${maxDisks}`);
-  }
-  const there = await readInstance(dataDir);
-  if (there) {
-    await refuseTakenRanges(there);
-    return await withDisks(there, disks, diskSizeBytes);
-  }
-  const ranges = chooseRanges(parseRoutes(await readFile('/proc/net/route', 'utf8')));
-  if (!ranges)
-    throw new InstanceError(
-      'every address range that Holdfast could use is routed elsewhere on this machine',
-    );
-  const choices = {
-    apiPort: await freePort(6443),
-    etcdPort: await freePort(23790),
-    etcdPeerPort: await freePort(23800),
-    ...ranges,
-    nodes: [
-      { name: 'node1', disks: disks ?? defaultDisks, diskSizeBytes: diskSizeBytes ?? defaultDiskBytes },
-    ],
-  };
-  return await createInstance(dataDir, choices, nowMs);
-}
-
-/** The ranges were free when they were chosen; while this instance was down, another may have taken them. */
-async function refuseTakenRanges({ config }: OpenInstance): Promise<void> {
-  const routes = parseRoutes(await readFile('/proc/net/route', 'utf8'), hostLink(config.id));
-  const met = meetsRoute(config, routes);
-  if (met !== undefined)
-    throw new InstanceError(
-      `this instance's addresses are in ${config.podCidr}, ${config.fabricCidr} and ${config.serviceCidr}, but the host has a route to ${met}: is another instance up that took them?`,
-    );
-}
-
-/** Disks can be added to a node that has some; they hold data, so none is taken away or cut. */
-async function withDisks(
-  there: OpenInstance,
-  disks: number | undefined,
-  sizeBytes: number | undefined,
-): Promise<OpenInstance> {
-  const [first, ...others] = there.config.nodes;
-  if (!first) throw new InstanceError('this instance has no node');
-  if (disks !== undefined && disks < first.disks) {
-    throw new InstanceError(
-      `--disks ${disks}: this instance has ${first.disks}; disks can be added, not taken away`,
-    );
-  }
-  if (sizeBytes !== undefined && sizeBytes !== first.diskSizeBytes) {
-    throw new InstanceError(
-      `--disk-size: the disks of this instance have ${first.diskSizeBytes} bytes, and keep them`,
-    );
-  }
-  if (disks === undefined || disks === first.disks) return there;
-  const config = { ...there.config, nodes: [{ ...first, disks }, ...others] };
-  await saveInstance({ ...there, config });
-  return { ...there, config };
 }
 
 async function writeServerFiles(
