@@ -26,12 +26,11 @@ const gone = { pid: process.pid, startTicks: 1 }; // This pid, but an earlier pr
 async function open(...names: readonly string[]): Promise<OpenInstance[]> {
   const clock = virtualClock();
   const options = { claimsDir, disks: undefined, diskSizeBytes: undefined, clock, nowMs: 0, signal };
-  let done = false;
-  const all = Promise.all(
-    names.map((name) => openOrCreate({ ...options, dataDir: join(base, name) })),
-  ).finally(() => (done = true));
-  all.catch(() => undefined);
-  while (!done) await clock.advance(100);
+  const all = Promise.all(names.map((name) => openOrCreate({ ...options, dataDir: join(base, name) })));
+  const state = { ended: false };
+  const note = () => void (state.ended = true);
+  all.then(note, note);
+  while (!state.ended) await clock.advance(100);
   return await all;
 }
 
