@@ -86,7 +86,14 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     ],
   });
   manager.add({
-    reconciler: blockPoolReconciler({ kube: client, objects, links, operatorNamespace: namespace, clock }),
+    reconciler: blockPoolReconciler({
+      kube: client,
+      objects,
+      links,
+      operatorNamespace: namespace,
+      ownImage: images.own?.name,
+      clock,
+    }),
     resource: CephBlockPools,
     namespace,
     // A cluster that becomes ready, or gets another OSD, is what pools wait for.

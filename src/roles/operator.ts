@@ -18,9 +18,17 @@ interface OperatorFlags {
 }
 
 export function addOperatorRole(program: Command, role: RoleProcess): void {
+  addOperator(program.command('operator'), role);
+  // As Rook's manifests start it: they need another image, and nothing else.
+  const ceph = program
+    .command('ceph', { hidden: true })
+    .description("the operator, in the words of Rook's manifests");
+  addOperator(ceph.command('operator'), role);
+}
+
+function addOperator(command: Command, role: RoleProcess): void {
   const { settings } = role;
-  program
-    .command('operator')
+  command
     .description('run the operator; with --kubeconfig outside the cluster')
     .option('--kubeconfig <file>', 'the cluster to work on; without it, the one that this pod is in')
     .option('--namespace <name>', 'the namespace it serves')

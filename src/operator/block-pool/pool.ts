@@ -9,6 +9,8 @@ export interface BlockPoolDeps {
   readonly objects: OwnedObjects;
   readonly links: CephLinks;
   readonly operatorNamespace: string;
+  /** What the operator itself was started from, where it knows. */
+  readonly ownImage: string | undefined;
   readonly clock: Clock;
 }
 

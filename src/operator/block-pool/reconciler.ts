@@ -48,7 +48,8 @@ export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPo
     },
     async finalize(pool, context) {
       const namespaces = [pool.metadata.namespace ?? '', deps.operatorNamespace];
-      if (await liveRookOperator(deps.objects, namespaces, context.signal)) return requeueAfter(othersMs);
+      if (await liveRookOperator(deps.objects, namespaces, context.signal, deps.ownImage))
+        return requeueAfter(othersMs);
       const outcome = await finalizePool(deps, pool, context);
       if (outcome.kind === 'done') initialised.delete(pool.metadata.uid);
       return outcome;
@@ -74,7 +75,8 @@ async function look(
   const problems = validatePool(pool.spec);
   if (problems.length > 0) return { found: { ...base, problems }, outcome: done };
   const namespace = pool.metadata.namespace ?? '';
-  const rook = await liveRookOperator(deps.objects, [namespace, deps.operatorNamespace], context.signal);
+  const namespaces = [namespace, deps.operatorNamespace];
+  const rook = await liveRookOperator(deps.objects, namespaces, context.signal, deps.ownImage);
   if (rook)
     return waiting(
       base,

@@ -71,8 +71,7 @@ export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
     async finalize(cluster, context) {
       const work = workOf(deps, cluster, context);
       // Its daemons are Rook’s to stop, and the finalizer, which bears the same name, Rook’s to lift.
-      if (await liveRookOperator(deps.objects, [work.namespace, work.operatorNamespace], work.signal))
-        return requeueAfter(othersMs);
+      if (await rookBeside(work)) return requeueAfter(othersMs);
       const outcome = await finalizeCluster(work);
       if (outcome.kind === 'done') {
         applied.delete(cluster.metadata.uid);
@@ -111,6 +110,9 @@ interface Turn {
   readonly outcome: Outcome;
 }
 
+const rookBeside = ({ objects, namespace, operatorNamespace, images, signal }: ClusterWork) =>
+  liveRookOperator(objects, [namespace, operatorNamespace], signal, images.own?.name);
+
 /** The steps in their order; each either gives what the next one needs or ends the turn with a wait. */
 async function runSteps(
   deps: ClusterDeps,
@@ -134,7 +136,7 @@ async function runSteps(
   // Only a changed spec can mend it, and that brings us back.
   if (problems.length > 0) return { found: { ...base, problems }, outcome: done };
 
-  const rook = await liveRookOperator(deps.objects, [work.namespace, work.operatorNamespace], work.signal);
+  const rook = await rookBeside(work);
   if (rook) {
     const message = `a live Rook operator (pod ${rook}) owns these resources; scale its Deployment to 0 to hand them over`;
     return {
