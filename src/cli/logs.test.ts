@@ -29,6 +29,7 @@ async function printed(process?: string): Promise<string> {
   const context: CliContext = {
     dataDir,
     cacheDir: '/nowhere',
+    claimsDir: '',
     dist: '/nowhere',
     node: '/nowhere',
     env: {},
