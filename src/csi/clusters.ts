@@ -30,6 +30,8 @@ export interface OpenCluster {
 }
 
 export interface Clusters {
+  /** Of every cluster that is configured and has monitors. */
+  ids(): Promise<readonly string[]>;
   open(clusterId: string, secrets: Secrets): Promise<OpenCluster>;
   close(): Promise<void>;
 }
@@ -40,6 +42,10 @@ const mostOpen = 32;
 export function openClusters(config: ClusterConfig, openCeph: CephOpener): Clusters {
   const open = new Map<string, Ceph>();
   return {
+    async ids() {
+      const entries = await config.all();
+      return entries.filter(({ monitors }) => monitors.length > 0).map(({ clusterId }) => clusterId);
+    },
     async open(clusterId, secrets) {
       const entry = await config.cluster(clusterId);
       const { user, key } = credentialsOf(secrets);

@@ -15,6 +15,7 @@ import { controllerService } from './controller.ts';
 import { identityService } from './identity.ts';
 import { parametersWithoutEffect, parseRbdParameters } from './parameters.ts';
 import { trashBin } from './rbd/trash-bin.ts';
+import { staticImages } from './rbd/static-images.ts';
 import { rbdVolumes } from './rbd/volumes.ts';
 import { rpcFailure } from './rpc-failure.ts';
 
@@ -40,9 +41,11 @@ async function bench() {
   const entry = { clusterId: 'rook-ceph', monitors: ['10.0.0.1:3300'] };
   const config = { all: async () => [entry], cluster: async () => entry };
   const trash = trashBin({ clock: systemClock, log: silentLogger, signal: options.signal });
+  const clusters = openClusters(config, ceph.open);
   const server = new Server();
   const service = controllerService({
-    volumes: rbdVolumes(openClusters(config, ceph.open), trash),
+    volumes: rbdVolumes(clusters, trash),
+    images: staticImages(clusters),
     now: () => 0,
     nodeExists: async (node) => node !== 'absent',
   });
@@ -166,10 +169,61 @@ test('a volume that is attached or open is not deleted, and never shrinks', asyn
   expect(await codeOf(controller.deleteVolume({ volumeId, secrets }, options))).toBe('OK');
 });
 
+test('an image made by hand is attached by what its PV says, to one node, and is never deleted', async () => {
+  const { ceph, controller } = await bench();
+  const place = { pool: 'rbd' };
+  await ceph.rbd.create(place, 'by-hand', { sizeBytes: gib, features: ['layering'] }, options);
+  const volumeId = 'pets-database';
+  const volumeContext = { staticVolume: 'true', clusterID: 'rook-ceph', pool: 'rbd', imageName: 'by-hand' };
+  const publish = (nodeId: string, change: object = {}) =>
+    controller.controllerPublishVolume(
+      { volumeId, nodeId, secrets, volumeCapability: writer, volumeContext: { ...volumeContext, ...change } },
+      options,
+    );
+  const unpublish = (nodeId: string) =>
+    codeOf(controller.controllerUnpublishVolume({ volumeId, nodeId, secrets }, options));
+  const notes = () => ceph.objects.omapList(place, 'holdfast.static', options);
+
+  await expect(publish('a', { staticVolume: 'false' })).rejects.toThrow('staticVolume: "true"');
+  await expect(publish('a', { pool: '' })).rejects.toThrow('need "pool"');
+  await expect(publish('a', { encrypted: 'true' })).rejects.toThrow('encrypted volumes are not supported');
+  expect(await codeOf(publish('a', { pool: 'none' }))).toBe('NOT_FOUND');
+  expect(await codeOf(publish('a', { imageName: 'none' }))).toBe('NOT_FOUND');
+  expect(await codeOf(publish('absent'))).toBe('NOT_FOUND');
+  expect(await codeOf(publish('a'))).toBe('OK');
+  expect(await codeOf(publish('a'))).toBe('OK');
+  await expect(publish('b')).rejects.toThrow('attached to node a');
+  // Unpublish is told the id alone. The loser's takes nothing from the holder.
+  expect(await unpublish('b')).toBe('OK');
+  await expect(publish('b')).rejects.toThrow('attached to node a');
+  {
+    using _open = ceph.watch(place, 'by-hand');
+    expect(await unpublish('a')).toBe('FAILED_PRECONDITION');
+  }
+  expect(await unpublish('a')).toBe('OK');
+  expect((await notes()).size).toBe(0);
+  expect(await codeOf(publish('b'))).toBe('OK');
+  const about = { volumeId, secrets, volumeCapabilities: [writer], volumeContext };
+  expect((await controller.validateVolumeCapabilities(about, options)).confirmed).toBeDefined();
+  expect(await unpublish('')).toBe('OK');
+  expect(await codeOf(controller.deleteVolume({ volumeId, secrets }, options))).toBe('OK');
+  expect(await ceph.rbd.info(place, 'by-hand', options)).toBeDefined();
+
+  // Without a name of its own the image is the handle, as ceph-csi has it; one removed while attached lets go.
+  await ceph.rbd.create(place, volumeId, { sizeBytes: gib, features: [] }, options);
+  expect(await codeOf(publish('a', { imageName: '' }))).toBe('OK');
+  await ceph.rbd.remove(place, volumeId, options);
+  expect(await unpublish('a')).toBe('OK');
+  expect((await notes()).size).toBe(0);
+});
+
 test('with no mon in reach a call ends with a code that asks for another try', async () => {
   const { ceph, controller, request } = await bench();
   ceph.reachable = false;
   expect(await codeOf(controller.createVolume(request, options))).toBe('UNAVAILABLE');
+  // Not found in what could not be read is no answer: the lock would stay for ever.
+  const unpublish = { volumeId: 'pets-database', nodeId: 'a', secrets };
+  expect(await codeOf(controller.controllerUnpublishVolume(unpublish, options))).toBe('UNAVAILABLE');
 });
 
 test.each([

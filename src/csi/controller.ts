@@ -9,11 +9,13 @@ import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import { checkCapabilities, isSingleNode, unsupported } from './capability.ts';
 import { decodeHandle, isHandleError } from './handle.ts';
-import { parseRbdParameters } from './parameters.ts';
+import { parseRbdParameters, refuseAttributes } from './parameters.ts';
+import { staticImageOf, type StaticImages } from './rbd/static-images.ts';
 import type { RbdVolumes } from './rbd/volumes.ts';
 
 export interface ControllerDeps {
   readonly volumes: RbdVolumes;
+  readonly images: StaticImages;
   readonly now: () => number;
   /** Whether a node of that id exists; every one does where not given. */
   readonly nodeExists?: (node: string, signal: AbortSignal) => Promise<boolean>;
@@ -34,6 +36,7 @@ const capabilities = [
 /** CSI's Controller service for RBD. Failures are RpcErrors, or are made so by `rpcFailure`. */
 export function controllerService({
   volumes,
+  images,
   now,
   nodeExists,
 }: ControllerDeps): Partial<UnaryHandlers<typeof Controller.method>> {
@@ -82,23 +85,27 @@ export function controllerService({
       needId(volumeId);
       if (nodeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'node_id is empty');
       checkCapabilities([volumeCapability]);
-      if (!isOurs(volumeId)) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+      refuseAttributes(request.volumeContext);
+      const image = isOurs(volumeId) ? undefined : staticImageOf(volumeId, request.volumeContext);
+      if (!image && !isOurs(volumeId)) throw notOurs(volumeId);
       if (nodeExists && !(await nodeExists(nodeId, signal)))
         throw new RpcError(Code.NOT_FOUND, `there is no node ${nodeId}`);
       await holding(volumeId, `ControllerPublishVolume of ${volumeId} to ${nodeId}`, signal, async (own) => {
-        if (volumeCapability && isSingleNode(volumeCapability))
-          await volumes.attach(volumeId, nodeId, secrets, own);
-        else if (!(await volumes.find(volumeId, secrets, own)))
+        const single = volumeCapability && isSingleNode(volumeCapability);
+        if (single && image) await images.attach(image, nodeId, secrets, own);
+        else if (single) await volumes.attach(volumeId, nodeId, secrets, own);
+        else if (!(await (image ? images.find(image, secrets, own) : volumes.find(volumeId, secrets, own))))
           throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
       });
       return { publishContext: {} };
     },
     async controllerUnpublishVolume({ volumeId, nodeId, secrets }, { signal }) {
       needId(volumeId);
-      if (!isOurs(volumeId)) return {};
+      const ours = isOurs(volumeId);
+      if (!ours && Object.keys(secrets).length === 0) return {}; // Nothing is attached without any.
       const node = nodeId === '' ? undefined : nodeId;
       await holding(volumeId, `ControllerUnpublishVolume of ${volumeId}`, signal, (own) =>
-        volumes.detach(volumeId, node, secrets, own),
+        (ours ? volumes : images).detach(volumeId, node, secrets, own),
       );
       return {};
     },
@@ -107,10 +114,11 @@ export function controllerService({
       needId(volumeId);
       if (request.volumeCapabilities.length === 0)
         throw new RpcError(Code.INVALID_ARGUMENT, 'volume_capabilities is empty');
+      const image = isOurs(volumeId) ? undefined : staticImageOf(volumeId, request.volumeContext);
       const found =
-        isOurs(volumeId) &&
+        (image !== undefined || isOurs(volumeId)) &&
         (await withDeadline('ValidateVolumeCapabilities', callTimeoutMs, signal, (own) =>
-          volumes.find(volumeId, secrets, own),
+          image ? images.find(image, secrets, own) : volumes.find(volumeId, secrets, own),
         ));
       if (!found) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
       const why = request.volumeCapabilities
@@ -124,7 +132,7 @@ export function controllerService({
       needId(volumeId);
       if (!capacityRange) throw new RpcError(Code.INVALID_ARGUMENT, 'capacity_range is missing');
       const { bytes } = requestedBytes(capacityRange);
-      if (!isOurs(volumeId)) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+      if (!isOurs(volumeId)) throw notOurs(volumeId);
       const now = await holding(volumeId, `ControllerExpandVolume of ${volumeId}`, signal, (own) =>
         volumes.expand(volumeId, bytes, secrets, own),
       );
@@ -141,6 +149,12 @@ export function controllerService({
 function needId(volumeId: string): void {
   if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
 }
+
+const notOurs = (volumeId: string): RpcError =>
+  new RpcError(
+    Code.NOT_FOUND,
+    `there is no volume ${volumeId}: the id was not made by this driver. A PV of an image made by hand is attached with staticVolume: "true" in its volumeAttributes, and grown by \`rbd resize\``,
+  );
 
 function isOurs(volumeId: string): boolean {
   try {

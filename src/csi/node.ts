@@ -18,7 +18,7 @@ import type { AttachBody } from './mounter/protocol.ts';
 import { checkNodePath } from './node/node-path.ts';
 import { publishDevice, publishMount, unpublish } from './node/publish.ts';
 import { stageVolume, unstageVolume, type StageDeps } from './node/stage.ts';
-import { attacherNamed, imageFeatures } from './parameters.ts';
+import { attacherNamed, imageFeatures, refuseAttributes } from './parameters.ts';
 
 export interface NodeServiceDeps extends StageDeps {
   readonly nodeId: string;
@@ -145,6 +145,7 @@ async function attachRequest(
   { clusters }: NodeServiceDeps,
 ): Promise<AttachBody> {
   const { volumeId, volumeContext, secrets } = request;
+  refuseAttributes(volumeContext);
   const handle = volumeContext['staticVolume'] === 'true' ? undefined : decodeHandle(volumeId);
   const clusterId = volumeContext['clusterID'] ?? handle?.clusterId ?? '';
   const pool = volumeContext['pool'];

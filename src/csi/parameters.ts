@@ -157,6 +157,15 @@ export function imageFeatures(attributes: Readonly<Record<string, string>>): rea
   ];
 }
 
+/** Throws for a PV of another driver's, or a person's, whose bytes would be misread here. */
+export function refuseAttributes(attributes: Readonly<Record<string, string>>): void {
+  if (/^true$/i.test(attributes['encrypted'] ?? ''))
+    throw new RpcError(
+      Code.FAILED_PRECONDITION,
+      'volumeAttributes have "encrypted": "true", but encrypted volumes are not supported yet',
+    );
+}
+
 // A setting that would change where or how the bytes lie must never be dropped in silence.
 function refuseNotHonoured(value: (key: Key) => string | undefined): void {
   for (const key of ['encrypted', 'thickProvision', 'tryOtherMounters'] as const) {

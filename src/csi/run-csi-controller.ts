@@ -11,7 +11,9 @@ import type { ClusterConfig } from './cluster-config.ts';
 import { openClusters } from './clusters.ts';
 import { controllerService } from './controller.ts';
 import { identityService } from './identity.ts';
+import { nodeLookup } from './node-lookup.ts';
 import { rpcFailure } from './rpc-failure.ts';
+import { staticImages } from './rbd/static-images.ts';
 import { rbdVolumes } from './rbd/volumes.ts';
 import { trashBin } from './rbd/trash-bin.ts';
 import { serveOnSocket, socketPath } from './serve.ts';
@@ -43,7 +45,12 @@ export async function runCsiController(options: CsiControllerOptions, deps: CsiD
   const { clock, log, signal } = deps;
   const clusters = openClusters(deps.clusters, deps.openCeph);
   const volumes = rbdVolumes(clusters, trashBin({ clock, log, signal }));
-  const service = controllerService({ volumes, now: () => clock.now() });
+  const service = controllerService({
+    volumes,
+    images: staticImages(clusters),
+    now: () => clock.now(),
+    nodeExists: nodeLookup(deps.client, options.driver, () => clock.now()),
+  });
   const server = new grpc.Server();
   addService(
     server,

@@ -2,6 +2,7 @@ import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CSINodes } from '../../src/api/core.ts';
 import type { Ceph } from '../../src/ceph/seam.ts';
 import { runCsiController } from '../../src/csi/run-csi-controller.ts';
 import { runCsiNode } from '../../src/csi/run-csi-node.ts';
@@ -108,6 +109,12 @@ beforeAll(async () => {
   const monitors = [cluster.connection.monHost];
   await writeFile(config, JSON.stringify([{ clusterID: 'rook-ceph', monitors }]));
   const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
+  for (const name of ['n1', 'n2'])
+    await client.create(
+      CSINodes,
+      { metadata: { name }, spec: { drivers: [{ name: driver, nodeID: name }] } },
+      options,
+    );
   const common = { clock: systemClock, log: silentLogger, signal };
   const attacher = qsdAttacher({
     tools: tools(),
@@ -250,6 +257,56 @@ test.each(['ext4', 'xfs'])(
     await untilEmpty(cluster.ceph);
   },
 );
+
+test('an image made by hand is served by a PV that names it, and stays when everything else is gone', async () => {
+  const place = { pool: 'rbd' };
+  const features = ['layering', 'exclusive-lock'];
+  await cluster.ceph.rbd.create(place, 'by-hand', { sizeBytes: 320n * mib, features }, options);
+  // What ceph-csi's documentation has a person write: handle and attributes of the PV, no imageName.
+  const volumeId = 'by-hand';
+  const volumeContext = {
+    clusterID: 'rook-ceph',
+    pool: 'rbd',
+    staticVolume: 'true',
+    imageFeatures: 'layering',
+  };
+  const volumeCapability = capability('ext4');
+  const publishTo = (nodeId: string) =>
+    controller().controllerPublishVolume(
+      { volumeId, nodeId, volumeCapability, secrets: secrets(), volumeContext },
+      options,
+    );
+  const unpublish = () =>
+    controller().controllerUnpublishVolume({ volumeId, nodeId: 'n1', secrets: secrets() }, options);
+  await publishTo('n1');
+  await expect(publishTo('n2')).rejects.toThrow(/n1/);
+  await expect(publishTo('n3')).rejects.toThrow('no node n3');
+  const stagingTargetPath = join(root, 'plugins/kubernetes.io/csi/static/globalmount');
+  const targetPath = join(root, 'pods/static/mount');
+  await mkdir(join(root, 'pods/static'), { recursive: true });
+  await nodeClient().nodeStageVolume(
+    { volumeId, stagingTargetPath, volumeCapability, secrets: secrets(), volumeContext },
+    options,
+  );
+  await nodeClient().nodePublishVolume(
+    { volumeId, stagingTargetPath, targetPath, volumeCapability, volumeContext },
+    options,
+  );
+  await writeFile(join(targetPath, 'file'), 'kept');
+  await expect(unpublish()).rejects.toThrow('still open on node n1');
+  await nodeClient().nodeUnpublishVolume({ volumeId, targetPath }, options);
+  await nodeClient().nodeUnstageVolume({ volumeId, stagingTargetPath }, options);
+  await unpublish(); // At once: a clean detach leaves no watcher behind.
+  await publishTo('n2');
+  await controller('c2.sock').controllerUnpublishVolume(
+    { volumeId, nodeId: 'n2', secrets: secrets() },
+    options,
+  );
+  await controller().deleteVolume({ volumeId, secrets: secrets() }, options);
+  expect((await cluster.ceph.rbd.list(place, options)).map(({ name }) => name)).toEqual(['by-hand']);
+  expect((await cluster.ceph.objects.omapList(place, 'holdfast.static', options)).size).toBe(0);
+  await cluster.ceph.rbd.remove(place, 'by-hand', options);
+});
 
 test('of fifty raced attaches of one volume, under two nodes and by two controllers, one wins each time', async () => {
   const { volumeId, volumeContext } = await create('pvc-raced', 'ext4', 64n * mib);

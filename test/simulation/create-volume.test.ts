@@ -5,6 +5,7 @@ import { fakeCeph, type FakeCeph } from '../../src/ceph/fake/fake-ceph.ts';
 import { openClusters } from '../../src/csi/clusters.ts';
 import { controllerService } from '../../src/csi/controller.ts';
 import { trashBin } from '../../src/csi/rbd/trash-bin.ts';
+import { staticImages } from '../../src/csi/rbd/static-images.ts';
 import { rbdVolumes } from '../../src/csi/rbd/volumes.ts';
 import {
   ControllerPublishVolumeRequestSchema,
@@ -44,12 +45,14 @@ async function clusterWithPool(): Promise<FakeCeph> {
 /** A driver process, past its first look into the trash; what it held in memory dies with it. */
 async function driver(ceph: FakeCeph) {
   const config = { all: async () => [entry], cluster: async () => entry };
+  const clusters = openClusters(config, ceph.open);
   const trash = trashBin({ clock: systemClock, log: silentLogger, signal });
   trash.emptyOnce(ceph, place); // Now, so that the steps below come in one order only.
   await trash.idle();
   const { createVolume, deleteVolume, controllerPublishVolume, controllerUnpublishVolume } =
     controllerService({
-      volumes: rbdVolumes(openClusters(config, ceph.open), trash),
+      volumes: rbdVolumes(clusters, trash),
+      images: staticImages(clusters),
       now: () => 0,
     });
   if (!createVolume || !deleteVolume || !controllerPublishVolume || !controllerUnpublishVolume)

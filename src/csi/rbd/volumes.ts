@@ -6,7 +6,8 @@ import type { Clusters, OpenCluster, Secrets } from '../clusters.ts';
 import { decodeHandle, encodeHandle, type VolumeHandle } from '../handle.ts';
 import { forget, readEntry, readTraces, rememberImageId, reserve, type JournalEntry } from '../journal.ts';
 import type { RbdParameters } from '../parameters.ts';
-import { attachedNode, lockForNode, unlockNode } from './node-lock.ts';
+import { detachImage } from './detach.ts';
+import { attachedNode, lockForNode } from './node-lock.ts';
 import type { TrashBin } from './trash-bin.ts';
 
 export interface NewVolume {
@@ -120,16 +121,7 @@ export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
       const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, { signal }));
       if (!found || !image) return;
       const { ceph, place, journal } = found;
-      const holder = await attachedNode(ceph, place, image.id, { signal });
-      if (holder === undefined || (node !== undefined && holder !== node)) return;
-      // A forced detach comes while the node may still write: the lock stays until its clients let go.
-      const [watcher] = await ceph.rbd.watchers(place, journal.imageName, { signal });
-      if (watcher)
-        throw new RpcError(
-          Code.FAILED_PRECONDITION,
-          `image ${journal.imageName} is still open on node ${holder} (${watcher.address}): it has to be unstaged there, or the node fenced`,
-        );
-      await unlockNode(ceph, place, { imageId: image.id, node }, { signal });
+      await detachImage(ceph, place, { id: image.id, name: journal.imageName }, node, { signal });
     },
   };
 }

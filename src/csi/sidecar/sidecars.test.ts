@@ -22,6 +22,7 @@ import { startTestApi } from '../../../test/support/api-server.ts';
 import { openClusters } from '../clusters.ts';
 import { controllerService } from '../controller.ts';
 import { trashBin } from '../rbd/trash-bin.ts';
+import { staticImages } from '../rbd/static-images.ts';
 import { rbdVolumes } from '../rbd/volumes.ts';
 import { addCsiSidecars } from './sidecars.ts';
 
@@ -52,14 +53,16 @@ async function bench({ pool = true, secret = true, parameters = {} } = {}) {
   if (pool) await makePool();
   const entry = { clusterId: 'rook-ceph', monitors: ['10.0.0.1:3300'] };
   const config = { all: async () => [entry], cluster: async () => entry };
-  const volumes = rbdVolumes(
-    openClusters(config, ceph.open),
-    trashBin({ clock: systemClock, log: silentLogger, signal }),
-  );
+  const clusters = openClusters(config, ceph.open);
+  const volumes = rbdVolumes(clusters, trashBin({ clock: systemClock, log: silentLogger, signal }));
   const deps = { client, clock: systemClock, log: silentLogger };
   const manager = createManager(deps);
   const events = createEventRecorder({ ...deps, component: driver, signal });
-  const controller = controllerService({ volumes, now: () => systemClock.now() });
+  const controller = controllerService({
+    volumes,
+    images: staticImages(clusters),
+    now: () => systemClock.now(),
+  });
   addCsiSidecars(manager, {
     driver,
     controller,
