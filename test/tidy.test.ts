@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -101,6 +101,62 @@ describe('names', () => {
     expect(tracked.filter((path) => drawers.test(path) && !path.startsWith('src/gen/'))).toEqual([]);
   });
 });
+
+/**
+ * What is longer than test/size-bounds.json allows, and how long it may be: 400 lines a file, 70 a function
+ * without its blank lines and comments. This list only shrinks.
+ */
+const longOnes: Readonly<Record<string, number>> = {
+  'src/csi/controller.ts controllerService': 104,
+  'src/csi/node.ts nodeService': 100,
+  'src/csi/rbd/volumes.ts rbdVolumes': 87,
+  'src/csi/sidecar/attacher.ts attacher': 140,
+  'src/csi/sidecar/provisioner.ts provisioner': 94,
+  'src/csi/sidecar/resizer.ts resizer': 112,
+  'src/host/attach-krbd.ts krbdAttacher': 71,
+  'src/standalone/apiserver/registry/kind-cache.ts kindCache': 71,
+  'src/standalone/apiserver/schema/builtin-rules.test.ts': 415,
+  'src/standalone/apiserver/store/etcd-store.ts etcdStore': 82,
+  'src/standalone/apiserver/store/memory-store.ts memoryStore': 80,
+  'src/standalone/supervisor/unit.ts superviseUnits': 119,
+  'test/conformance/ceph.test.ts': 669,
+  'test/conformance/host.test.ts': 420,
+  'test/e2e/bad-input.test.ts': 407,
+  'test/e2e/node.test.ts': 679,
+  'test/support/ceph-cluster-conf.ts clusterConf': 93,
+  'test/support/ceph-cluster.ts startCephCluster': 174,
+  'test/support/controller-bench.ts startBench': 73,
+  'test/support/node-rig.ts startNodeRig': 123,
+  'test/support/operator-bench.ts startOperatorBench': 94,
+};
+
+describe('length', () => {
+  const found = findLongOnes();
+
+  test('a file has 400 lines at most, a function 70', () => {
+    expect(found.filter(({ name, lines }) => lines > (longOnes[name] ?? 0))).toEqual([]);
+  });
+
+  test('the list of what is longer has nothing that was mended', () => {
+    const names = new Set(found.map(({ name }) => name));
+    expect(Object.keys(longOnes).filter((name) => !names.has(name))).toEqual([]);
+  });
+});
+
+/** As the linter counts. */
+function findLongOnes(): { readonly name: string; readonly lines: number }[] {
+  const folders = ['src', 'test', 'bench', 'scripts'];
+  const { stdout } = spawnSync(
+    join(root, 'node_modules/.bin/oxlint'),
+    ['-c', 'test/size-bounds.json', '--ignore-pattern', 'src/gen/**', '-f', 'json', ...folders],
+    { cwd: root, encoding: 'utf8', maxBuffer: 16 * 1024 ** 2 },
+  );
+  const { diagnostics } = JSON.parse(stdout) as { diagnostics: { message: string; filename: string }[] };
+  return diagnostics.map(({ message, filename }) => {
+    const [, name, lines] = /(?:`(.+)`)? has too many lines \((\d+)\)/.exec(message) ?? [];
+    return { name: name === undefined ? filename : `${filename} ${name}`, lines: Number(lines) };
+  });
+}
 
 describe('the tree', () => {
   const texts = tracked.filter(
