@@ -88,7 +88,8 @@ export function hostFilesystems(tools: HostTools): Filesystems {
         signal,
         timeoutMs: 300_000,
       });
-      const made = await probe(device, signal);
+      // A signature that is found was read; only where none is has the device to be looked at again.
+      const made = (await readSignature(tools, device, signal)) ?? (await probe(device, signal));
       if (made.kind !== 'signature' || made.type !== type) throw new ContentError(device, made, type);
       return 'made';
     },
@@ -107,10 +108,12 @@ const mkfsArgs = (type: FilesystemType, label: string | undefined): string[] =>
 
 async function probeNow(tools: HostTools, device: string, signal: AbortSignal): Promise<DeviceContent> {
   const size = await blockSize(device);
-  // Read before blkid is believed: it answers `nothing found` for a device that it could not read.
-  const first = await readZeros(tools, device, 0n, size, signal);
-  const last = await readZeros(tools, device, size > BigInt(mib) ? size - BigInt(mib) : 0n, size, signal);
-  const signature = await readSignature(tools, device, signal);
+  // blkid is believed only where all was read: it answers `nothing found` for a device that it could not read.
+  const [first, last, signature] = await Promise.all([
+    readZeros(tools, device, 0n, size, signal),
+    readZeros(tools, device, size > BigInt(mib) ? size - BigInt(mib) : 0n, size, signal),
+    readSignature(tools, device, signal),
+  ]);
   if (signature) return signature;
   if (!first) return { kind: 'unknown-data', where: 'first MiB' };
   if (!last) return { kind: 'unknown-data', where: 'last MiB' };

@@ -1,5 +1,10 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { deviceNumbers, hasBacking, parseLoops } from './loops.ts';
+import { CommandError } from '../lib/run-command.ts';
+import { deviceNumbers, hasBacking, hostLoops, parseLoops } from './loops.ts';
+import type { HostTools } from './tools.ts';
 
 test('losetup’s JSON, with its flags as booleans or as digits', () => {
   const json = (autoclear: unknown) =>
@@ -52,4 +57,36 @@ test('a loop whose file went away under it does not hide the others', () => {
   };
   const [loop] = parseLoops(JSON.stringify({ loopdevices: [orphan] }));
   expect(loop).toMatchObject({ device: '/dev/loop232706', minor: 232706, backing: { major: -1, inode: -1 } });
+});
+
+test('a file goes to the first loop of the node that has none and that nobody else takes, by one command each', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'loops-'));
+  const [dev, sys, file] = [join(folder, 'dev'), join(folder, 'sys'), join(folder, 'file')];
+  await mkdir(dev);
+  await writeFile(file, '');
+  // Devices that every machine has, under the names of loops: 1:3, 1:5, 1:7.
+  const targets = {
+    loop2: '/dev/null',
+    loop9: '/dev/zero',
+    loop10: '/dev/full',
+    'loop-control': '/dev/null',
+  };
+  for (const [name, target] of Object.entries(targets)) await symlink(target, join(dev, name));
+  await mkdir(join(sys, 'dev/block/1:3/loop'), { recursive: true });
+  const ran: string[] = [];
+  const tools: HostTools = {
+    path: (tool) => tool,
+    run: (tool, args) => {
+      ran.push([tool, ...args].join(' ').replaceAll(`${folder}/`, ''));
+      const busy = args.includes(join(dev, 'loop9'));
+      return busy
+        ? Promise.reject(new CommandError(tool, 1, undefined, '', 'Device or resource busy'))
+        : Promise.resolve({ stdout: '', stderr: '' });
+    },
+  };
+  const loops = hostLoops(tools, { dev, sys });
+  const loop = await loops.attach(file, { directIo: true, readOnly: false }, new AbortController().signal);
+  await rm(folder, { recursive: true });
+  expect(ran).toEqual(['losetup --direct-io=on dev/loop9 file', 'losetup --direct-io=on dev/loop10 file']);
+  expect(loop).toMatchObject({ device: join(dev, 'loop10'), major: 1, minor: 7, directIo: true });
 });

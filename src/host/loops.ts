@@ -67,8 +67,13 @@ export function parseLoops(json: string): LoopDevice[] {
   });
 }
 
+interface DeviceNumbers {
+  readonly major: number;
+  readonly minor: number;
+}
+
 /** Splits a stat's `dev` into the kernel's major and minor number. */
-export const deviceNumbers = (dev: number | bigint): { readonly major: number; readonly minor: number } => {
+export const deviceNumbers = (dev: number | bigint): DeviceNumbers => {
   const value = BigInt(dev);
   return {
     major: Number(((value >> 8n) & 0xfffn) | ((value >> 32n) & ~0xfffn)),
@@ -102,21 +107,21 @@ export interface Loops {
 const columns = 'NAME,MAJ:MIN,BACK-FILE,BACK-INO,BACK-MAJ:MIN,AUTOCLEAR,DIO,RO';
 const maxTries = 64;
 
-export function hostLoops(tools: HostTools, { dev = '/dev' } = {}): Loops {
+export function hostLoops(tools: HostTools, { dev = '/dev', sys = '/sys' } = {}): Loops {
   const list = async (signal: AbortSignal) =>
     parseLoops((await tools.run('losetup', ['--list', '--json', '--output', columns], { signal })).stdout);
 
   // The kernel's `next free loop` is one of the whole machine; a node may see only some of them. So the nodes
   // in its own /dev are tried first, in order, and one that another node took meanwhile says EBUSY.
-  const freeNodes = async (signal: AbortSignal) => {
-    const used = new Set((await list(signal)).map((loop) => loop.device));
-    return (await readdir(dev))
+  const nodes = async () =>
+    (await readdir(dev))
       .filter((name) => /^loop\d+$/.test(name))
       .sort((a, b) => Number(a.slice(4)) - Number(b.slice(4)))
-      .map((name) => `${dev}/${name}`)
-      .filter((device) => !used.has(device))
-      .slice(0, maxTries);
-  };
+      .map((name) => `${dev}/${name}`);
+  const numbersOf = async (device: string) => deviceNumbers((await stat(device, { bigint: true })).rdev);
+  // A loop has this folder in sysfs while it has a file; one that was never opened has nothing there yet.
+  const hasFile = async ({ major, minor }: DeviceNumbers) =>
+    (await stat(`${sys}/dev/block/${major}:${minor}/loop`).catch(() => undefined)) !== undefined;
 
   return {
     list,
@@ -124,16 +129,20 @@ export function hostLoops(tools: HostTools, { dev = '/dev' } = {}): Loops {
       const backing = await backingOf(file);
       const options = [...(directIo ? ['--direct-io=on'] : []), ...(readOnly ? ['--read-only'] : [])];
       const failures: string[] = [];
-      const found = async (device: string) =>
-        (await list(signal)).find((loop) => loop.device === device && hasBacking(loop, backing));
-      for (const device of await freeNodes(signal)) {
+      const attached = (device: string, place: DeviceNumbers): LoopDevice => {
+        const state = { autoclear: false, directIo, readOnly };
+        return { device, ...place, backing, backingPath: file, ...state };
+      };
+      for (const device of await nodes()) {
+        const place = await numbersOf(device);
+        if (await hasFile(place)) continue;
         try {
           await tools.run('losetup', [...options, device, file], { signal });
-          const loop = await found(device);
-          if (loop) return loop;
+          return attached(device, place);
         } catch (error) {
           if (!isCommandError(error)) throw error;
           failures.push(error.stderr.trim());
+          if (failures.length >= maxTries) break;
         }
       }
       const { stdout } = await tools
@@ -143,9 +152,7 @@ export function hostLoops(tools: HostTools, { dev = '/dev' } = {}): Loops {
             cause: error,
           });
         });
-      const loop = await found(stdout.trim());
-      if (!loop) throw new Error(`${stdout.trim()} was attached to ${file} but is not in the list`);
-      return loop;
+      return attached(stdout.trim(), await numbersOf(stdout.trim()));
     },
     async detach({ device }, signal) {
       try {

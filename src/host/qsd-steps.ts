@@ -1,5 +1,4 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { writeFileAtomic } from '../lib/atomic-file.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { isRunning, type ProcessIdentity } from '../lib/process-identity.ts';
@@ -96,9 +95,13 @@ export async function startDaemon(
   await mkdir(files.dir, { recursive: true, mode: 0o700 });
   const entry: LedgerEntry = { image, readOnly: request.readOnly };
   await ledger.write(entry);
-  await writeFileAtomic(files.keyring, `[${entityOf(request.user)}]\n\tkey = ${request.key}\n`, 0o600);
-  await writeFileAtomic(files.conf, qsdConf(request, files), 0o600);
-  await writeFile(files.export, '', { mode: 0o600 });
+  // Read by this start's daemon only: unlike the ledger they need not outlive a power cut.
+  const key = `[${entityOf(request.user)}]\n\tkey = ${request.key}\n`;
+  await Promise.all([
+    writeFile(files.keyring, key, { mode: 0o600 }),
+    writeFile(files.conf, qsdConf(request, files), { mode: 0o600 }),
+    writeFile(files.export, '', { mode: 0o600 }),
+  ]);
   const process = await daemon.start(request, files, signal);
   await letOutlive(deps, image, process);
   const started = { ...entry, daemon: process, backing: await backingOf(files.export) };
