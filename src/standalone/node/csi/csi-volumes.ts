@@ -6,7 +6,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import { keyedLock, type KeyedLock } from '../../../lib/keyed-lock.ts';
 import type { PodReferences } from '../references.ts';
 import { waitForAttachment } from './attachment.ts';
-import { boundClaim, volumeOfClaim } from './claim-volume.ts';
+import { boundClaim, driverSecret, volumeOfClaim } from './claim-volume.ts';
 import type { DriverClient } from './driver-client.ts';
 import { expandVolume, waitsForNode } from './expand-volume.ts';
 import { publishVolume, stageVolume } from './mount-volume.ts';
@@ -110,32 +110,50 @@ function volumeOfPod(pod: Pod, volume: Stored<PersistentVolume>): VolumeOfPod {
 }
 
 async function setup(
-  { deps, locks, users }: Context,
+  context: Context,
   pod: Pod,
   wish: { readonly claimName: string; readonly readOnly: boolean },
   signal: AbortSignal,
 ): Promise<MountedClaim> {
+  const { deps, locks } = context;
   const { client, references, nodeName } = deps;
   const claim = await boundClaim(client, pod, wish.claimName, signal);
   const volume = await volumeOfClaim(client, claim, signal);
   const place = volumeOfPod(pod, volume);
-  const { driver: driverName, handle, isDevice } = place;
-  // Said before anything is mounted: attach/detach leaves alone what a node says it uses.
-  await users.add(uniqueVolumeName(driverName, handle), place.podUid, signal);
-  const kind = await client.get(CSIDrivers, { name: driverName }, { signal });
-  const attachRequired = kind?.spec.attachRequired !== false;
-  const attachment = { driver: driverName, handle, nodeName };
-  const publishContext = attachRequired
-    ? await waitForAttachment(client, attachment, deps.clock, signal)
-    : {};
+  const { driver: driverName, isDevice } = place;
+  // Read while the volume is attached. One that is staged here already does without, so a failure counts there.
+  const stageSecrets = driverSecret(references, volume.spec?.csi?.nodeStageSecretRef, signal);
+  stageSecrets.catch(() => undefined);
+  const { kind, publishContext } = await attachedHere(context, place, signal);
   const driver = await requireDriver(deps, driverName, signal);
   const places = placesOf(deps.kubeletRoot, place);
   const readOnly = wish.readOnly || volume.spec?.csi?.readOnly === true;
   using _held = await locks.acquire(lockKey(place), signal);
   const mount = { pod, volume, kind, driver, publishContext, readOnly, places, nodeName, references };
-  await stageVolume(mount, signal);
+  await stageVolume({ ...mount, stageSecrets }, signal);
   await publishVolume(mount, signal);
   return { hostPath: places.target, isDevice, readOnly };
+}
+
+/** Waits until the volume is attached, where its driver attaches, and the API knows that it is in use here. */
+async function attachedHere({ deps, users }: Context, place: VolumeOfPod, signal: AbortSignal) {
+  const { client, clock, nodeName } = deps;
+  const { driver, handle, podUid } = place;
+  // Said before anything is mounted: attach/detach leaves alone what a node says it uses.
+  let isTold = false;
+  const telling = users.add(uniqueVolumeName(driver, handle), podUid, signal).then(() => {
+    isTold = true;
+  });
+  const attaching = async () => {
+    const kind = await client.get(CSIDrivers, { name: driver }, { signal });
+    if (kind?.spec.attachRequired === false) return { kind, publishContext: {}, isSure: true };
+    const wish = { driver, handle, nodeName };
+    const publishContext = await waitForAttachment(client, wish, clock, signal);
+    return { kind, publishContext, isSure: isTold };
+  };
+  const [seen] = await Promise.all([attaching(), telling]);
+  // Before we had said so, it could be taken away again at any moment: only a look from now on counts.
+  return seen.isSure ? seen : await attaching();
 }
 
 async function teardown(context: Context, podUid: string, signal: AbortSignal): Promise<void> {

@@ -40,9 +40,13 @@ const recordOf = (wish: MountWish): VolumeData => ({
   ...(wish.volume.spec?.volumeMode === 'Block' ? { volumeMode: 'Block' } : {}),
 });
 
+export interface StageWish extends MountWish {
+  readonly stageSecrets: Promise<Record<string, string>>;
+}
+
 /** Brings the volume to the node, where the driver has such a step and no other pod here has done it. */
-export async function stageVolume(wish: MountWish, signal: AbortSignal): Promise<void> {
-  const { driver, places, publishContext } = wish;
+export async function stageVolume(wish: StageWish, signal: AbortSignal): Promise<void> {
+  const { driver, places, publishContext, stageSecrets } = wish;
   const source = sourceOf(wish);
   if (!(await driver.has(Capability.STAGE_UNSTAGE_VOLUME, signal))) return;
   // A driver that mounts nothing here is asked again, which CSI allows.
@@ -56,7 +60,7 @@ export async function stageVolume(wish: MountWish, signal: AbortSignal): Promise
       publishContext: { ...publishContext },
       stagingTargetPath: places.stage,
       volumeCapability: (await capabilityOf(wish, signal)).wire,
-      secrets: await driverSecret(wish.references, source.nodeStageSecretRef, signal),
+      secrets: await stageSecrets,
       volumeContext: source.volumeAttributes ?? {},
     },
     { signal, timeoutMs: driverCallMs },
