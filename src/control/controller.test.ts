@@ -1,4 +1,4 @@
-import type { ConfigMap } from 'kubernetes-types/core/v1.js';
+import type { ConfigMap, Secret } from 'kubernetes-types/core/v1.js';
 import { afterEach, expect, test } from 'vitest';
 import { startTestApi } from '../../test/support/api-server.ts';
 import { ConfigMaps, Secrets } from '../api/core.ts';
@@ -205,6 +205,29 @@ test('another kind’s change brings the names it maps to, those of before inclu
   );
   await until(() => looks.length === 2);
   expect(looks.sort()).toEqual(['a', 'b']);
+});
+
+test('a change of another kind that leaves what counts as it was brings nothing', async () => {
+  const mapped: string[] = [];
+  const map = ({ data = {}, metadata }: Stored<Secret>) => {
+    mapped.push(`data ${Object.keys(data).join()} label ${metadata.labels?.['of'] ?? ''}`);
+    return [];
+  };
+  const sees = (secret: Stored<Secret>) => secret.metadata.labels;
+  const triggers = [triggeredBy(Secrets, map, { sees })];
+  const { client, signal } = await start({ reconcile: async () => done }, { triggers });
+  const change = async (body: object) =>
+    await client.patch(Secrets, ref('s'), { type: 'merge', body }, { signal });
+  await client.create(Secrets, { metadata: ref('s') }, { signal });
+  await until(() => mapped.length === 1);
+  await change({ data: { k: btoa('v') } });
+  await change({ metadata: { labels: { of: 'weight' } } });
+  await client.delete(Secrets, ref('s'), { signal });
+  await until(() => mapped.length === 5);
+  const [added, changed, before, deleted] = mapped;
+  expect(added).toBe('data  label ');
+  expect([changed, before]).toEqual(['data k label weight', 'data k label ']);
+  expect(deleted).toBe('data k label weight');
 });
 
 test('a reconcile past its limit is given up, its worker goes on, and its name waits for its real end', async () => {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   keyOf,
   refOf,
@@ -230,7 +231,9 @@ function listen<T extends KubeObject>(
 function subscribe(trigger: Trigger<never>, caches: CacheSet, enqueue: (ref: ObjectRef) => void) {
   const watched = caches.cache(trigger.resource as Resource, selectionOf(trigger));
   const map = trigger.map as (object: Stored<KubeObject>) => readonly ObjectRef[];
-  const subscription = watched.onChange(({ object, old }) => {
+  const sees = trigger.sees as ((object: Stored<KubeObject>) => unknown) | undefined;
+  const subscription = watched.onChange(({ type, object, old }) => {
+    if (type === 'changed' && sees && old && isDeepStrictEqual(sees(object), sees(old))) return;
     for (const ref of map(object)) enqueue(ref);
     // What it pointed at before may need to let go of it.
     if (old) for (const ref of map(old)) enqueue(ref);

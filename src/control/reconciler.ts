@@ -34,6 +34,8 @@ export interface Trigger<W extends KubeObject = KubeObject> {
   readonly fieldSelector?: string;
   /** The names to look at when `object` was added, changed or deleted. */
   map(object: Stored<W>): readonly ObjectRef[];
+  /** What of an object counts: a change that leaves it as it was is none. All of it where not said. */
+  sees?(object: Stored<W>): unknown;
 }
 
 export interface ControllerSpec<T extends KubeObject> {

@@ -10,12 +10,13 @@ import type { Trigger } from './reconciler.ts';
 export function triggeredBy<W extends KubeObject>(
   resource: Resource<W>,
   map: (object: Stored<W>) => readonly ObjectRef[],
-  selection: Selection = {},
+  selection: Selection & Pick<Trigger<W>, 'sees'> = {},
 ): Trigger<never> {
-  const { namespace, labelSelector, fieldSelector } = selection;
+  const { namespace, labelSelector, fieldSelector, sees } = selection;
   return {
     resource: resource as Resource<never>,
     map: map as (object: never) => readonly ObjectRef[],
+    ...(sees === undefined ? {} : { sees: sees as (object: never) => unknown }),
     ...(namespace === undefined ? {} : { namespace }),
     ...(labelSelector === undefined ? {} : { labelSelector }),
     ...(fieldSelector === undefined ? {} : { fieldSelector }),

@@ -13,6 +13,7 @@ import type { Logger } from '../lib/log.ts';
 import type { Registry } from '../lib/metrics.ts';
 import { blockPoolReconciler } from './block-pool/reconciler.ts';
 import { cephLinks } from './ceph-cluster/link.ts';
+import { placeOf } from './ceph-cluster/nodes.ts';
 import { clusterReconciler } from './ceph-cluster/reconciler.ts';
 import { operatorPods } from './ceph-cluster/rook-operator.ts';
 import { ensureCsi } from './csi/ensure.ts';
@@ -76,7 +77,7 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
       triggeredByOwned(Deployments, 'CephCluster', { namespace }),
       triggeredByOwned(Jobs, 'CephCluster', { namespace }),
       triggeredByOwned(ConfigMaps, 'CephCluster', { namespace }),
-      triggeredBy(Nodes, () => all(clusters)),
+      triggeredBy(Nodes, () => all(clusters), { sees: placeOf }),
       // A Rook operator that goes hands over at once.
       triggeredBy(Pods, () => all(clusters), { namespace, labelSelector: operatorPods }),
       // A deleted cluster waits for its pools to go.

@@ -20,5 +20,14 @@ export function isUsableNode(node: Stored<Node>, unschedulableToo = false): bool
   return !node.spec?.unschedulable && !tainted;
 }
 
+/** What of a node decides where daemons go. Its status tells of much else, of each volume that comes and goes too. */
+export const placeOf = (node: Stored<Node>) => ({
+  hostname: nodeHostname(node),
+  address: nodeAddress(node),
+  labels: node.metadata.labels,
+  usable: isUsableNode(node),
+  usableThough: isUsableNode(node, true),
+});
+
 /** A node’s name as CRUSH may hold it: no dots. */
 export const crushHostName = (hostname: string): string => hostname.replaceAll('.', '-');
