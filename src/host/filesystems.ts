@@ -88,9 +88,7 @@ export function hostFilesystems(tools: HostTools): Filesystems {
         signal,
         timeoutMs: 300_000,
       });
-      // A signature that is found was read; only where none is has the device to be looked at again.
-      const made = (await readSignature(tools, device, signal)) ?? (await probe(device, signal));
-      if (made.kind !== 'signature' || made.type !== type) throw new ContentError(device, made, type);
+      // mkfs syncs before it says that all went well, and the mount that follows reads what it wrote.
       return 'made';
     },
     async grow(device, type, mountPoint, signal) {
