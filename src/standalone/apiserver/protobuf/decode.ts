@@ -1,5 +1,6 @@
-import { kindMessages, messageFields } from '../../../gen/kubernetes-protobuf.ts';
 import type { Json, JsonObject } from '../kind.ts';
+import { coreMessages } from './core-messages.ts';
+import { groupMessages, kindMessages } from './group-messages.ts';
 
 export const protobufType = 'application/vnd.kubernetes.protobuf';
 
@@ -14,6 +15,13 @@ interface Field {
 class ProtobufError extends Error {
   readonly code = 'PROTOBUF';
 }
+
+/**
+ * Message -> its fields, each number:name:type; an empty name is inlined into its parent. Types: s string,
+ * i integer, b boolean, y bytes, d double, @... special, else a message. Suffixes: * repeated, % map with string
+ * keys, ? pointer (a zero value means something).
+ */
+export const messageFields: Readonly<Record<string, string>> = { ...coreMessages, ...groupMessages };
 
 const messages = new Map<string, ReadonlyMap<number, Field>>();
 
