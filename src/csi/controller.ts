@@ -33,24 +33,38 @@ const capabilities = [
   Rpc.SINGLE_NODE_MULTI_WRITER,
 ];
 
+type ControllerCalls = Partial<UnaryHandlers<typeof Controller.method>>;
+
+/**
+ * Held by name or id: the same request comes again while the first one runs, and must not run beside it. The body
+ * has the call's time limit.
+ */
+type Holding = <T>(
+  key: string,
+  what: string,
+  signal: AbortSignal,
+  body: (signal: AbortSignal) => Promise<T>,
+) => Promise<T>;
+
 /** CSI's Controller service for RBD. Failures are RpcErrors, or are made so by `rpcFailure`. */
-export function controllerService({
-  volumes,
-  images,
-  now,
-  nodeExists,
-}: ControllerDeps): Partial<UnaryHandlers<typeof Controller.method>> {
-  const locks = keyedLock(now);
-  /** Held by name or id: the same request comes again while the first one runs, and must not run beside it. */
-  const holding = async <T>(
-    key: string,
-    what: string,
-    signal: AbortSignal,
-    body: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> => {
+export function controllerService(deps: ControllerDeps): ControllerCalls {
+  const locks = keyedLock(deps.now);
+  const holding: Holding = async (key, what, signal, body) => {
     using _held = locks.take(key, what);
     return await withDeadline(what, callTimeoutMs, signal, body);
   };
+  return {
+    ...volumeCalls(deps, holding),
+    ...publishCalls(deps, holding),
+    controllerGetCapabilities: () =>
+      Promise.resolve({
+        capabilities: capabilities.map((type) => ({ type: { case: 'rpc' as const, value: { type } } })),
+      }),
+  };
+}
+
+/** A volume's life: made, grown, removed. */
+function volumeCalls({ volumes }: ControllerDeps, holding: Holding): ControllerCalls {
   return {
     async createVolume(request, { signal }) {
       const { name } = request;
@@ -80,6 +94,23 @@ export function controllerService({
       );
       return {};
     },
+    async controllerExpandVolume({ volumeId, capacityRange, secrets, volumeCapability }, { signal }) {
+      needId(volumeId);
+      if (!capacityRange) throw new RpcError(Code.INVALID_ARGUMENT, 'capacity_range is missing');
+      const { bytes } = requestedBytes(capacityRange);
+      if (!isOurs(volumeId)) throw notOurs(volumeId);
+      const now = await holding(volumeId, `ControllerExpandVolume of ${volumeId}`, signal, (own) =>
+        volumes.expand(volumeId, bytes, secrets, own),
+      );
+      const block = volumeCapability?.accessType.case === 'block';
+      return { capacityBytes: now, nodeExpansionRequired: !block };
+    },
+  };
+}
+
+/** A volume's use by nodes. */
+function publishCalls({ volumes, images, nodeExists }: ControllerDeps, holding: Holding): ControllerCalls {
+  return {
     async controllerPublishVolume(request, { signal }) {
       const { volumeId, nodeId, volumeCapability, secrets } = request;
       needId(volumeId);
@@ -128,21 +159,6 @@ export function controllerService({
       const { volumeContext, volumeCapabilities, parameters } = request;
       return { confirmed: { volumeContext, volumeCapabilities, parameters } };
     },
-    async controllerExpandVolume({ volumeId, capacityRange, secrets, volumeCapability }, { signal }) {
-      needId(volumeId);
-      if (!capacityRange) throw new RpcError(Code.INVALID_ARGUMENT, 'capacity_range is missing');
-      const { bytes } = requestedBytes(capacityRange);
-      if (!isOurs(volumeId)) throw notOurs(volumeId);
-      const now = await holding(volumeId, `ControllerExpandVolume of ${volumeId}`, signal, (own) =>
-        volumes.expand(volumeId, bytes, secrets, own),
-      );
-      const block = volumeCapability?.accessType.case === 'block';
-      return { capacityBytes: now, nodeExpansionRequired: !block };
-    },
-    controllerGetCapabilities: () =>
-      Promise.resolve({
-        capabilities: capabilities.map((type) => ({ type: { case: 'rpc' as const, value: { type } } })),
-      }),
   };
 }
 
