@@ -1,4 +1,5 @@
 import * as grpc from '@grpc/grpc-js';
+import { CephBlockPools } from '../api/ceph/ceph-block-pool.ts';
 import type { CephOpener } from '../ceph/seam.ts';
 import { createManager } from '../control/manager.ts';
 import { Controller, Identity } from '../gen/csi/v1/csi_pb.js';
@@ -87,6 +88,24 @@ export async function runSidecars(
     events,
     now: () => clock.now(),
     secretNamespace: namespace,
+    poolNamespace: (await servesPools(client, namespace, log, signal)) ? namespace : undefined,
   });
   await manager.run(signal);
+}
+
+/** Whether CephBlockPools may be watched here: under Rook's own roles, or without the kind, they may not. */
+async function servesPools(
+  client: KubeClient,
+  namespace: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await client.list(CephBlockPools, { namespace }, { signal });
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    log.warn({ err: error }, 'CephBlockPools are not watched; claims look for their pool every half minute');
+    return false;
+  }
 }

@@ -228,6 +228,10 @@ export const CephBlockPools = resource<CephBlockPool>(
   'cephblockpools',
 );
 
+/** Ceph's name of it. Ceph’s own pools have names that Kubernetes does not allow; the spec says them. */
+export const poolName = (pool: Pick<CephBlockPool, 'metadata' | 'spec'>): string =>
+  pool.spec.name || (pool.metadata?.name ?? '');
+
 /** The CRD of CephBlockPool, named and shown as Rook's. */
 export const cephBlockPoolKind: CustomKind = {
   resource: CephBlockPools,

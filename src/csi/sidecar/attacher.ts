@@ -28,6 +28,12 @@ export const attacherFinalizer = (driver: string): string =>
 /** Where upstream's attacher notes the driver's node id, so that a detach works after the CSINode is gone. */
 const nodeIdAnnotation = 'csi.alpha.kubernetes.io/node-id';
 
+/**
+ * A volume whose client was killed is given back by nobody's message: Ceph drops the client's watch half a minute
+ * later. A pod waits for that elsewhere, so it is looked at often.
+ */
+const maxDelayMs = 5_000;
+
 /** external-attacher's work: ControllerPublish for each VolumeAttachment of ours, ControllerUnpublish before it goes. */
 export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
   const { driver, client, caches, controller } = deps;
@@ -35,7 +41,7 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
   const nodes = caches.cache(CSINodes);
   const attachments = caches.cache(VolumeAttachments);
   const volumes = caches.cache(PersistentVolumes);
-  const delays = retryDelays(deps.random);
+  const delays = retryDelays(deps.random, maxDelayMs);
 
   const nodeIdOf = (attachment: Stored<VolumeAttachment>): string | undefined => {
     const node = nodes.get({ name: attachment.spec?.nodeName ?? '' });
@@ -165,6 +171,15 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
           .filter((one) => one.spec?.nodeName === node.metadata.name && !one.status?.attached)
           .map(refOf),
       ),
+      // One that goes makes room for those that wait for the same volume.
+      triggeredBy<VolumeAttachment>(VolumeAttachments, (leaving) =>
+        isDeleted(leaving)
+          ? attachments
+              .list()
+              .filter((one) => sameVolume(one, leaving) && !isDeleted(one) && !one.status?.attached)
+              .map(refOf)
+          : [],
+      ),
     ],
     reconciler: {
       name: 'csi-attacher',
@@ -180,6 +195,9 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
     },
   };
 }
+
+const sameVolume = (a: VolumeAttachment, b: VolumeAttachment) =>
+  a.spec?.source?.persistentVolumeName === b.spec?.source?.persistentVolumeName;
 
 /** Lets a deleted PV go once nothing of it is attached. */
 export function attachedVolumes({ driver, client, caches }: SidecarDeps): ControllerSpec<PersistentVolume> {

@@ -1,5 +1,6 @@
 import type { PersistentVolumeClaim, Secret } from 'kubernetes-types/core/v1.js';
 import type { StorageClass } from 'kubernetes-types/storage/v1.js';
+import { CephBlockPools, poolName, type CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
 import { PersistentVolumeClaims, PersistentVolumes, Secrets, StorageClasses } from '../../api/core.ts';
 import { keyOf, refOf, type ObjectRef, type Stored } from '../../api/resource.ts';
 import { isDeleted } from '../../control/finalizer.ts';
@@ -33,6 +34,8 @@ export interface SidecarDeps {
   readonly random?: (() => number) | undefined;
   /** Secrets of this namespace are watched, so that a claim goes on the moment its missing one appears. */
   readonly secretNamespace?: string | undefined;
+  /** CephBlockPools of this namespace are watched, so that a claim goes on the moment its pool is there. */
+  readonly poolNamespace?: string | undefined;
 }
 
 const provisionerAnnotations = [
@@ -59,6 +62,16 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
     return done;
   };
 
+  const waitingFor = (pool: Stored<CephBlockPool>): ObjectRef[] => {
+    if (pool.status?.phase !== 'Ready') return [];
+    const name = poolName(pool);
+    return [...waiting.values()].filter((ref) => {
+      const claim = claims.get(ref);
+      const { parameters } = (claim && classes.get({ name: classNameOf(claim) ?? '' })) ?? {};
+      return parameters?.['pool'] === name || parameters?.['dataPool'] === name;
+    });
+  };
+
   return {
     resource: PersistentVolumeClaims,
     concurrency: 16, // Enough to keep a cluster busy; the budget for many claims at once is measured at 8 in flight.
@@ -71,6 +84,9 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
       ),
       ...(deps.secretNamespace
         ? [triggeredBy<Secret>(Secrets, () => [...waiting.values()], { namespace: deps.secretNamespace })]
+        : []),
+      ...(deps.poolNamespace
+        ? [triggeredBy<CephBlockPool>(CephBlockPools, waitingFor, { namespace: deps.poolNamespace })]
         : []),
     ],
     reconciler: {

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import type { PersistentVolumeClaim } from 'kubernetes-types/core/v1.js';
 import { afterEach, expect, test } from 'vitest';
 import { fakeCeph } from '../../ceph/fake/fake-ceph.ts';
+import { CephBlockPools, type CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
 import {
   CSINodes,
   Events,
@@ -15,8 +17,9 @@ import { createManager } from '../../control/manager.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { createEventRecorder } from '../../kube/events.ts';
 import { loadKubeConfig } from '../../kube/kubeconfig.ts';
+import { applyManifests, parseManifests } from '../../kube/manifests.ts';
 import { createKubeClient } from '../../kube/undici-client.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { systemClock, virtualClock, type Clock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { startTestApi } from '../../../test/support/api-server.ts';
 import { openClusters } from '../clusters.ts';
@@ -34,7 +37,14 @@ afterEach(async () => {
 });
 
 /** The real API server, the real sidecars and the real driver over a fake Ceph cluster. */
-async function bench({ pool = true, secret = true, parameters = {} } = {}) {
+async function bench({
+  pool = true,
+  secret = true,
+  poolKind = false,
+  parameters = {},
+  /** One that stands still lets nothing be tried again by itself: only what is heard of counts. */
+  clock = systemClock as Clock,
+} = {}) {
   const api = await startTestApi();
   const plain = createKubeClient(await loadKubeConfig(api.kubeconfig));
   const reads: string[] = [];
@@ -56,7 +66,14 @@ async function bench({ pool = true, secret = true, parameters = {} } = {}) {
   const clusters = openClusters(config, ceph.open);
   const volumes = rbdVolumes(clusters, trashBin({ clock: systemClock, log: silentLogger, signal }));
   const deps = { client, clock: systemClock, log: silentLogger };
-  const manager = createManager(deps);
+  if (poolKind) {
+    const kind = await readFile(
+      new URL('../../../deploy/crds/cephblockpools.ceph.rook.io.yaml', import.meta.url),
+      'utf8',
+    );
+    await applyManifests(client, parseManifests(kind, 'crd'), { fieldManager: 'test', signal });
+  }
+  const manager = createManager({ ...deps, clock });
   const events = createEventRecorder({ ...deps, component: driver, signal });
   const controller = controllerService({
     volumes,
@@ -70,6 +87,7 @@ async function bench({ pool = true, secret = true, parameters = {} } = {}) {
     events,
     now: () => Date.now(),
     secretNamespace: 'default',
+    poolNamespace: poolKind ? 'default' : undefined,
   });
   const running = manager.run(signal);
   closers.push(
@@ -200,6 +218,26 @@ test('a missing pool gives one event that names it, and the claim goes on once i
   expect(failures.map(({ count }) => count)).toEqual([1]);
 });
 
+test('a claim goes on when its pool becomes Ready', async () => {
+  const { client, claim, until, makePool, options } = await bench({
+    pool: false,
+    poolKind: true,
+    clock: virtualClock(),
+  });
+  await claim();
+  await until(Events, (all) => all.find(({ reason }) => reason === 'ProvisioningFailed'));
+  await makePool();
+  const name = 'rbd';
+  const spec = { replicated: { size: 3 } } as CephBlockPool['spec'];
+  await client.create(CephBlockPools, { metadata: { namespace: 'default', name }, spec }, options);
+  const patch = { type: 'merge' as const, body: { status: { phase: 'Ready' } } };
+  await client.patch(CephBlockPools, { namespace: 'default', name }, patch, {
+    ...options,
+    subresource: 'status',
+  });
+  await until(PersistentVolumes, ([one]) => one);
+});
+
 test('a parameter without effect is said once, and the claim gets its volume', async () => {
   const { claim, until } = await bench({
     parameters: { cephLogDir: '/var/log/ceph', cephLogStrategy: 'remove' },
@@ -229,7 +267,7 @@ test('a filesystem for many nodes is refused with what to use instead, and no im
 });
 
 test('an attachment locks the image for one node; a second node is told who has it, and gets it after the first', async () => {
-  const { client, claim, until, options } = await bench();
+  const { client, claim, until, options } = await bench({ clock: virtualClock() });
   await claim();
   const volume = await until(PersistentVolumes, ([one]) => one);
   for (const name of ['n1', 'n2'])

@@ -19,11 +19,13 @@ export interface SidecarsOptions {
   readonly random?: () => number;
   /** Secrets of this namespace are watched, so that a claim goes on the moment its missing one appears. */
   readonly secretNamespace?: string;
+  /** CephBlockPools of this namespace are watched, so that a claim goes on the moment its pool is there. */
+  readonly poolNamespace?: string | undefined;
 }
 
 /** Adds what external-provisioner, -attacher and -resizer do for a driver, over the manager's caches. */
 export function addCsiSidecars(manager: Manager, options: SidecarsOptions): Manager {
-  const { driver, controller, client, now, random, secretNamespace } = options;
+  const { driver, controller, client, now, random, secretNamespace, poolNamespace } = options;
   const deps: SidecarDeps = {
     driver,
     controller,
@@ -33,6 +35,7 @@ export function addCsiSidecars(manager: Manager, options: SidecarsOptions): Mana
     now,
     random,
     secretNamespace,
+    poolNamespace,
   };
   return manager
     .add(provisioner(deps))

@@ -1,4 +1,4 @@
-import { CephBlockPools, type CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
+import { CephBlockPools, type CephBlockPool, poolName } from '../../api/ceph/ceph-block-pool.ts';
 import { CephClusters } from '../../api/ceph/ceph-cluster.ts';
 import type { Reason } from '../../api/reasons.ts';
 import type { Stored } from '../../api/resource.ts';
@@ -10,7 +10,7 @@ import { setCondition, type Condition } from '../../control/conditions.ts';
 import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
 import type { ReconcileContext } from '../../control/reconciler.ts';
 import { writeStatus } from '../../control/status.ts';
-import { poolName, type BlockPoolDeps } from './pool.ts';
+import type { BlockPoolDeps } from './pool.ts';
 import { ruleNameOf, ruleSpecOf } from './rule.ts';
 
 const maxNamed = 5;

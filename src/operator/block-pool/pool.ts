@@ -1,4 +1,3 @@
-import type { CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { CephLinks } from '../ceph-cluster/link.ts';
@@ -13,7 +12,3 @@ export interface BlockPoolDeps {
   readonly ownImage: string | undefined;
   readonly clock: Clock;
 }
-
-/** Ceph’s own pools have names that Kubernetes does not allow; the spec says them. */
-export const poolName = (pool: Pick<CephBlockPool, 'metadata' | 'spec'>): string =>
-  pool.spec.name || (pool.metadata?.name ?? '');

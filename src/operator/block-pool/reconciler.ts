@@ -1,4 +1,4 @@
-import { CephBlockPools, type CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
+import { CephBlockPools, type CephBlockPool, poolName } from '../../api/ceph/ceph-block-pool.ts';
 import { CephClusters } from '../../api/ceph/ceph-cluster.ts';
 import type { Reason } from '../../api/reasons.ts';
 import type { Stored } from '../../api/resource.ts';
@@ -15,7 +15,7 @@ import { liveRookOperator } from '../ceph-cluster/rook-operator.ts';
 import { writeLimitMs } from '../ceph-cluster/write-proof.ts';
 import { fieldsNotHonoured } from '../not-honoured.ts';
 import { finalizePool } from './finalize.ts';
-import { poolName, type BlockPoolDeps } from './pool.ts';
+import type { BlockPoolDeps } from './pool.ts';
 import { harmlessPoolValues, honouredPoolFields } from './honoured.ts';
 import { startingPgNum } from './placement-groups.ts';
 import { ensureRule, failureDomains, ruleSpecOf } from './rule.ts';
