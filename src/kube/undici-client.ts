@@ -32,8 +32,16 @@ export interface KubeClientDeps {
 
 /** A client over HTTP/1.1 with kept-alive connections: at most 32 for calls, and one for each watch. */
 export function createKubeClient(config: KubeConfig, deps: KubeClientDeps = {}): KubeClient {
+  const { clock = systemClock } = deps;
+  return kubeClientOver(
+    createTransport(config, () => clock.now()),
+    deps,
+  );
+}
+
+/** A client over any way to an API; closing it closes the way. */
+export function kubeClientOver(transport: Transport, deps: KubeClientDeps = {}): KubeClient {
   const { clock = systemClock, random = Math.random, fieldManager = 'holdfast' } = deps;
-  const transport = createTransport(config, () => clock.now());
 
   /** Sends, and sends again while that is safe, inside the call's limit. */
   const send: Send = async (call, safe, options) => {

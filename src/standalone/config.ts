@@ -16,8 +16,6 @@ export interface ServerConfig {
   readonly advertise: { readonly host: string; readonly port: number };
   readonly serviceCidr: string;
   readonly pki: PkiFiles;
-  /** Kubeconfig of the controllers' own user. */
-  readonly controllersKubeconfig: string;
 }
 
 export interface PkiFiles {

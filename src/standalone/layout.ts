@@ -3,7 +3,6 @@ import { join } from 'node:path';
 /** Where things lie in an instance's data directory. */
 export const layout = (dataDir: string) => ({
   kubeconfig: join(dataDir, 'kubeconfig'),
-  controllersKubeconfig: join(dataDir, 'controllers.kubeconfig'),
   pki: join(dataDir, 'pki'),
   etcd: join(dataDir, 'etcd'),
   run: join(dataDir, 'run'),

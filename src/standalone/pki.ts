@@ -119,8 +119,6 @@ export interface InstancePki extends PkiFiles {
   readonly etcdClientKey: string;
   readonly adminCert: string;
   readonly adminKey: string;
-  readonly controllersCert: string;
-  readonly controllersKey: string;
 }
 
 export interface PkiRequest {
@@ -195,11 +193,10 @@ export async function ensurePki({ directory, apiHosts, nowMs }: PkiRequest): Pro
     }
     return { cert, key };
   };
-  const [server, kubelet, admin, controllers, etcdServer, etcdClient] = await Promise.all([
+  const [server, kubelet, admin, etcdServer, etcdClient] = await Promise.all([
     leaf('apiserver', { commonName: 'kube-apiserver', hosts: apiHosts, usage: 'server' }),
     leaf('apiserver-kubelet-client', { commonName: 'kube-apiserver-kubelet-client', usage: 'client' }),
     leaf('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'], usage: 'client' }),
-    leaf('controllers', { commonName: 'system:kube-controller-manager', usage: 'client' }),
     leaf(
       'etcd-server',
       { commonName: 'etcd', hosts: ['127.0.0.1', 'localhost'], usage: 'both' },
@@ -224,8 +221,6 @@ export async function ensurePki({ directory, apiHosts, nowMs }: PkiRequest): Pro
     etcdClientKey: etcdClient.key,
     adminCert: admin.cert,
     adminKey: admin.key,
-    controllersCert: controllers.cert,
-    controllersKey: controllers.key,
   };
 }
 

@@ -88,7 +88,6 @@ async function writeServerFiles(
     advertise: { host: plan.hostIp, port: config.apiPort },
     serviceCidr: config.serviceCidr,
     pki,
-    controllersKubeconfig: places.controllersKubeconfig,
   };
   await writeFileAtomic(places.serverConfig, JSON.stringify(server));
   const local = `https://127.0.0.1:${config.apiPort}`;
@@ -99,13 +98,6 @@ async function writeServerFiles(
     user: 'kubernetes-admin',
     certFile: pki.adminCert,
     keyFile: pki.adminKey,
-  });
-  await writeKubeconfig({
-    ...common,
-    path: places.controllersKubeconfig,
-    user: 'system:kube-controller-manager',
-    certFile: pki.controllersCert,
-    keyFile: pki.controllersKey,
   });
 }
 

@@ -1,14 +1,16 @@
 import { readFile } from 'node:fs/promises';
-import { createKubeClient } from '../kube/undici-client.ts';
-import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import { kubeClientOver } from '../kube/undici-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { authenticatedGroup } from './apiserver/auth/access.ts';
+import type { UserInfo } from './apiserver/registry/request.ts';
 import { createApiServer } from './apiserver/server.ts';
 import { etcdStore } from './apiserver/store/etcd-store.ts';
 import { httpsNodeProxy } from './apiserver/subresource/node-proxy.ts';
 import type { ServerConfig } from './config.ts';
 import { join } from 'node:path';
 import { layout } from './layout.ts';
+import { localTransport } from './local-transport.ts';
 import { keepSupervisor } from './supervisor/keep-supervisor.ts';
 import { runControllers } from './controllers/controllers.ts';
 
@@ -21,6 +23,11 @@ export interface ServerDeps {
   readonly bundle: string;
 }
 
+/** As a certificate for them would name it: roles say what it may, and nothing here is exempt from them. */
+const controllersUser: UserInfo = {
+  name: 'system:kube-controller-manager',
+  groups: [authenticatedGroup],
+};
 const issuer = 'https://kubernetes.default.svc';
 
 /** The API server over etcd, and the controllers as its own least favoured client. Runs until the signal aborts. */
@@ -60,7 +67,7 @@ export async function runServer(
     log: log.child({ part: 'api' }),
   });
   log.info({ urls: server.urls }, 'the API answers');
-  const client = createKubeClient(await loadKubeConfig(config.controllersKubeconfig), {
+  const client = kubeClientOver(localTransport(server.local(controllersUser)), {
     clock,
     fieldManager: 'holdfast-controllers',
   });

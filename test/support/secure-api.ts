@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger, type Logger } from '../../src/lib/log.ts';
-import { createApiServer } from '../../src/standalone/apiserver/server.ts';
+import { createApiServer, type ApiServer } from '../../src/standalone/apiserver/server.ts';
 import { memoryStore } from '../../src/standalone/apiserver/store/memory-store.ts';
 import type { Store } from '../../src/standalone/apiserver/store/store.ts';
 import type { NodeProxy } from '../../src/standalone/apiserver/subresource/node-proxy.ts';
@@ -22,6 +22,8 @@ export interface SecureApi {
   issue(name: string, groups?: readonly string[]): Promise<Credentials>;
   /** Writes a kubeconfig for a certificate or a token; gives its path. */
   kubeconfig(user: Credentials | { readonly token: string }): Promise<string>;
+  /** The way in for what runs in this process. */
+  readonly local: ApiServer['local'];
   close(): Promise<void>;
 }
 
@@ -80,6 +82,7 @@ export async function startSecureApi(
       await writeFile(path, JSON.stringify(config), { mode: 0o600 });
       return path;
     },
+    local: server.local,
     async close() {
       await server.close();
       await store.close();

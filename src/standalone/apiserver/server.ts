@@ -25,15 +25,16 @@ import { bootstrap, type Advertised } from './bootstrap.ts';
 import { cleanUpDefinitions } from './crd/cleanup.ts';
 import { serveCustomKinds } from './crd/served-kinds.ts';
 import { discovery } from './http/discovery.ts';
-import { requestHandler, type HandlerDeps } from './http/handler.ts';
+import { answerer, requestHandler, type Answerer, type HandlerDeps } from './http/handler.ts';
 import { health, type HealthCheck } from './http/health.ts';
+import { localApi, type LocalApi } from './http/local.ts';
 import { apiMetrics } from './http/metrics.ts';
 import { openApi } from './http/openapi.ts';
 import { upgradeHandler } from './http/upgrade.ts';
 import { maintain } from './maintenance.ts';
 import { fanOut } from './registry/fan-out.ts';
 import { kindTable } from './registry/kind-table.ts';
-import type { RegistryDeps } from './registry/request.ts';
+import type { RegistryDeps, UserInfo } from './registry/request.ts';
 import { startWatchCache, type WatchCache } from './registry/watch-cache.ts';
 import { builtinKinds } from './schema/builtin-kinds.ts';
 import type { Store } from './store/store.ts';
@@ -77,6 +78,8 @@ export interface ApiServerOptions {
 export interface ApiServer {
   /** One for each address, in order. */
   readonly urls: readonly string[];
+  /** The way in for what runs in this process, as the user given. */
+  local(user: UserInfo): LocalApi;
   /** Ends watches and open requests, then listeners. */
   close(): Promise<void>;
 }
@@ -129,9 +132,9 @@ function listenOn(server: Server, { host, port }: ListenAddress, scheme: string)
   });
 }
 
-function httpServers(options: ApiServerOptions, handlers: HandlerDeps): Server[] {
+function httpServers(options: ApiServerOptions, handlers: HandlerDeps, answer: Answerer): Server[] {
   const { listen, tls, authn, nodeProxy } = options;
-  const handle = requestHandler(handlers);
+  const handle = requestHandler(handlers, answer);
   const upgrade = nodeProxy && upgradeHandler(handlers, nodeProxy);
   return listen.map(() => {
     const listener = (req: IncomingMessage, res: ServerResponse) => void handle(req, res);
@@ -182,7 +185,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   };
   const discover = discovery(kinds);
   const metrics = apiMetrics(() => cache.revision);
-  const servers = httpServers(options, {
+  const handlers: HandlerDeps = {
     registry,
     access: accessOf(options, cache, roles, tokens),
     plain: [
@@ -194,7 +197,9 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     special: [specialHandler({ rbac: roles, tokens, nodeProxy: options.nodeProxy })],
     log,
     observe: metrics.observe,
-  });
+  };
+  const answer = answerer(handlers);
+  const servers = httpServers(options, handlers, answer);
   const scheme = options.tls ? 'https' : 'http';
   const [first] = listen;
   if (!first) throw new Error('the server has no address to listen on');
@@ -207,6 +212,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   ];
   return {
     urls,
+    local: (user) => localApi(handlers, answer, user, stop.signal),
     async close() {
       stop.abort(new Error('the server is closing'));
       await Promise.all(servers.map(closeServer));

@@ -1,7 +1,7 @@
-import type { IncomingMessage } from 'node:http';
 import { parse as parseYaml } from 'yaml';
 import { decodeObject, protobufType } from '../protobuf/decode.ts';
 import { ApiError, unsupportedMediaType } from '../status.ts';
+import type { ApiRequest } from './exchange.ts';
 
 /** Kubernetes' own limit. */
 export const maxBodyBytes = 3 * 1024 * 1024;
@@ -10,15 +10,15 @@ const tooLarge = () =>
   new ApiError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${maxBodyBytes}`);
 
 /** The media type without its parameters. */
-export const contentTypeOf = (req: IncomingMessage): string =>
+export const contentTypeOf = (req: ApiRequest): string =>
   (req.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
 
 /** The whole body; 413 above 3 MiB, without reading on. */
-async function readBytes(req: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
+async function readBytes(req: ApiRequest, signal: AbortSignal): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of req as AsyncIterable<Buffer>) {
+  for await (const chunk of req) {
     signal.throwIfAborted();
     size += chunk.length;
     if (size > maxBodyBytes) throw tooLarge();
@@ -28,7 +28,7 @@ async function readBytes(req: IncomingMessage, signal: AbortSignal): Promise<Buf
 }
 
 /** The whole body as text. */
-export const readBody = async (req: IncomingMessage, signal: AbortSignal): Promise<string> =>
+export const readBody = async (req: ApiRequest, signal: AbortSignal): Promise<string> =>
   (await readBytes(req, signal)).toString();
 
 const bodyTypes = ['application/json', 'application/yaml', protobufType];
@@ -46,7 +46,7 @@ function fromProtobuf(bytes: Uint8Array): unknown {
 }
 
 /** An object sent as JSON, YAML, or protobuf where it is of a core kind; undefined where the body is empty. */
-export async function readObject(req: IncomingMessage, signal: AbortSignal): Promise<unknown> {
+export async function readObject(req: ApiRequest, signal: AbortSignal): Promise<unknown> {
   const type = contentTypeOf(req);
   if (type !== '' && !bodyTypes.includes(type) && type !== 'application/x-www-form-urlencoded')
     throw unsupportedMediaType(bodyTypes);

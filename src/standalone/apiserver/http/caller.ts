@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Caller, UserInfo } from '../registry/request.ts';
+import type { Caller } from '../registry/request.ts';
 import { warningHeader } from './respond.ts';
 
 /** Kubernetes' limit for requests that are no watch and no stream. */
@@ -21,19 +21,15 @@ export function requestSignal(res: ServerResponse, timeoutMs: number | undefined
   return own.signal;
 }
 
-/** The caller of a request; warnings go into its answer's headers, bounded in number and size. */
-export function callerOf(user: UserInfo, res: ServerResponse, signal: AbortSignal): Caller {
+/** Puts warnings into an answer's headers, bounded in number and size. */
+export function warner(res: ServerResponse): Caller['warn'] {
   const texts = new Set<string>();
   let bytes = 0;
-  return {
-    user,
-    signal,
-    warn(text) {
-      bytes += text.length;
-      if (texts.size >= maxWarnings || bytes > maxWarningBytes || res.headersSent) return;
-      texts.add(text);
-      res.setHeader('warning', [...texts].map(warningHeader));
-    },
+  return (text) => {
+    bytes += text.length;
+    if (texts.size >= maxWarnings || bytes > maxWarningBytes || res.headersSent) return;
+    texts.add(text);
+    res.setHeader('warning', [...texts].map(warningHeader));
   };
 }
 

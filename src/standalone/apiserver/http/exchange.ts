@@ -1,27 +1,29 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { KindInfo } from '../kind.ts';
 import type { Caller, FieldValidation, RegistryDeps, WriteOptions } from '../registry/request.ts';
 import { badRequest } from '../status.ts';
-import type { Reply } from './respond.ts';
+import type { Reply, StreamReply } from './respond.ts';
 import type { ResourceRoute } from './route.ts';
 
+/** What the API reads of a request, be it from Node's HTTP server or from within this process. Iterating gives the body. */
+export interface ApiRequest extends AsyncIterable<Buffer> {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+}
+
 /** One request for objects, known and allowed. */
-export interface ObjectRequest {
+export interface Exchange {
   readonly deps: RegistryDeps;
   readonly kind: KindInfo;
   readonly route: ResourceRoute;
   readonly verb: string;
   readonly query: URLSearchParams;
-  readonly req: IncomingMessage;
+  readonly req: ApiRequest;
   readonly caller: Caller;
 }
 
-export interface Exchange extends ObjectRequest {
-  readonly res: ServerResponse;
-}
-
-/** The answer, or `streamed` where the handler wrote it itself. */
-export type Answer = Reply | 'streamed';
+export type Answer = Reply | StreamReply;
 
 const maxManagerLength = 128;
 

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../../../lib/log.ts';
 import type { Access } from '../auth/access.ts';
 import type { KindInfo } from '../kind.ts';
-import type { RegistryDeps } from '../registry/request.ts';
+import type { Caller, RegistryDeps, UserInfo } from '../registry/request.ts';
 import {
   internalError,
   isApiError,
@@ -11,17 +11,17 @@ import {
   tooManyRequests,
   type ApiError,
 } from '../status.ts';
-import { callerOf, requestSignal, requestTimeoutMs } from './caller.ts';
-import type { Answer, Exchange } from './exchange.ts';
+import { requestSignal, requestTimeoutMs, warner } from './caller.ts';
+import type { Answer, ApiRequest, Exchange } from './exchange.ts';
 import { handleResource } from './resource.ts';
-import { errorReply, send, type Reply } from './respond.ts';
+import { errorReply, send, sendStream, type Reply } from './respond.ts';
 import { resourceRoute, verbOf, type ResourceRoute } from './route.ts';
 
 /** Answers a request for paths that name no objects; undefined where it is not its path. */
 export type PlainHandler = (
   path: string,
   query: URLSearchParams,
-  req: IncomingMessage,
+  req: ApiRequest,
 ) => Reply | undefined | Promise<Reply | undefined>;
 
 /** A subresource or a kind with a meaning of its own; undefined leaves it to the generic verbs. */
@@ -58,18 +58,35 @@ export async function kindOf(
   return kind;
 }
 
-function asApiError(error: unknown, log: Logger, req: IncomingMessage): ApiError {
+/** An error as what is answered; what is not one of ours is written to the log. */
+export function asApiError(error: unknown, log: Logger, req: ApiRequest): ApiError {
   if (isApiError(error)) return error;
   log.error({ err: error, method: req.method, url: req.url }, 'request failed');
   return internalError(error instanceof Error ? error.message : 'unknown', error);
 }
 
-/** Serves one request: who, may they, and then what. Every failure becomes a Status. */
-export function requestHandler(deps: HandlerDeps) {
-  const { registry, access, plain, special, log } = deps;
+/** What is said of a request in metrics; filled in as it becomes known. */
+export interface Seen {
+  verb: string;
+  resource: string;
+}
+
+/** A request, whichever way it came. */
+export interface Asked {
+  readonly req: ApiRequest;
+  /** Until when the answer is wanted; those that stream have no limit. */
+  signalFor(endless: boolean): AbortSignal;
+  user(signal: AbortSignal): Promise<UserInfo>;
+  readonly warn: Caller['warn'];
+}
+
+export type Answerer = (asked: Asked, seen: Seen) => Promise<Answer>;
+
+/** Answers one request: who, may they, and then what. Every refusal is an ApiError. */
+export function answerer({ registry, access, plain, special }: HandlerDeps): Answerer {
   let inFlight = 0;
 
-  async function answer(req: IncomingMessage, res: ServerResponse, seen: { verb: string; resource: string }) {
+  return async ({ req, signalFor, user: userOf, warn }, seen) => {
     const url = new URL(req.url ?? '/', 'http://api');
     const query = url.searchParams;
     const route = resourceRoute(url.pathname);
@@ -77,12 +94,12 @@ export function requestHandler(deps: HandlerDeps) {
     seen.verb = verb;
     seen.resource = route?.plural ?? '';
     const endless = verb === 'watch' || (route !== undefined && longRunning.has(route.subresource));
-    const signal = requestSignal(res, endless ? undefined : requestTimeoutMs);
+    const signal = signalFor(endless);
     if (!endless && inFlight >= maxInFlight)
       throw tooManyRequests('The apiserver has received too many requests, please try again later.', 1);
     if (!endless) inFlight++;
     try {
-      const user = await access.authenticate(req, signal);
+      const user = await userOf(signal);
       await access.authorize(user, route ? { route, verb, query } : { path: url.pathname, verb }, signal);
       if (!route) {
         for (const handler of plain) {
@@ -92,8 +109,15 @@ export function requestHandler(deps: HandlerDeps) {
         throw pageNotFound();
       }
       const kind = await kindOf(registry, route, signal);
-      const caller = callerOf(user, res, signal);
-      const exchange: Exchange = { deps: registry, kind, route, verb, query, req, res, caller };
+      const exchange: Exchange = {
+        deps: registry,
+        kind,
+        route,
+        verb,
+        query,
+        req,
+        caller: { user, signal, warn },
+      };
       for (const handler of special) {
         const taken = handler(exchange);
         if (taken) return await taken;
@@ -102,18 +126,27 @@ export function requestHandler(deps: HandlerDeps) {
     } finally {
       if (!endless) inFlight--;
     }
-  }
+  };
+}
 
+/** Serves requests of Node's HTTP server. Every failure becomes a Status. */
+export function requestHandler({ access, log, observe }: HandlerDeps, answer: Answerer) {
   return async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const started = performance.now();
     const seen = { verb: '', resource: '' };
     let code = 200;
+    let signal: AbortSignal | undefined;
+    const asked: Asked = {
+      req,
+      signalFor: (endless) => (signal = requestSignal(res, endless ? undefined : requestTimeoutMs)),
+      user: async (until) => await access.authenticate(req, until),
+      warn: warner(res),
+    };
     try {
-      const reply = await answer(req, res, seen);
-      if (reply !== 'streamed') {
-        code = reply.code;
-        await send(req, res, reply);
-      }
+      const reply = await answer(asked, seen);
+      code = reply.code;
+      if ('stream' in reply) await sendStream(res, reply, signal ?? asked.signalFor(true));
+      else await send(req, res, reply);
     } catch (error) {
       if (res.destroyed) code = 499;
       else {
@@ -127,7 +160,7 @@ export function requestHandler(deps: HandlerDeps) {
         }
       }
     } finally {
-      deps.observe(seen.verb, seen.resource, code, (performance.now() - started) / 1000);
+      observe(seen.verb, seen.resource, code, (performance.now() - started) / 1000);
     }
   };
 }

@@ -22,7 +22,7 @@ import { presentList, presentObject, tableOptions } from './present.ts';
 import { jsonReply } from './respond.ts';
 import { isTrue } from './route.ts';
 import { selectionOf } from './selection.ts';
-import { streamWatch } from './watch-stream.ts';
+import { watchLines } from './watch-stream.ts';
 
 // Kinds whose finished deletion answers the object, as Kubernetes has it; the others answer a Status.
 const answersDeleted = new Set([
@@ -119,7 +119,7 @@ async function list(exchange: Exchange): Promise<Answer> {
 }
 
 async function watch(exchange: Exchange): Promise<Answer> {
-  const { deps, kind, route, caller, query, req, res } = exchange;
+  const { deps, kind, route, caller, query, req } = exchange;
   const accepted = negotiate(req.headers.accept, true);
   const selection = selectionOf(kind, route.namespace, route.name, query);
   const asked = Number(query.get('timeoutSeconds') ?? 0);
@@ -138,9 +138,14 @@ async function watch(exchange: Exchange): Promise<Answer> {
     },
     caller.signal,
   );
+  // The first batch is empty; a watch that cannot be is refused before it.
+  await frames.next();
   const table = tableOptions(query, () => deps.clock.now());
-  await streamWatch(res, kind, accepted, table, frames, caller.signal);
-  return 'streamed';
+  return {
+    code: 200,
+    contentType: 'application/json',
+    stream: watchLines(kind, accepted, table, frames),
+  };
 }
 
 async function create(exchange: Exchange): Promise<Answer> {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -32,6 +33,37 @@ export interface Reply {
   readonly text: string | Uint8Array;
   readonly contentType: string;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+}
+
+/** An answer that comes piece by piece, until it ends or the client goes away. */
+export interface StreamReply {
+  readonly code: 200;
+  readonly contentType: string;
+  readonly stream: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Writes the pieces to the client as they come, no faster than it takes them: a slow one waits in its
+ * socket's buffer, and its watch falls behind until the cache cuts it off.
+ */
+export async function sendStream(
+  res: ServerResponse,
+  { code, contentType, stream }: StreamReply,
+  signal: AbortSignal,
+): Promise<void> {
+  if (res.destroyed) return;
+  res.writeHead(code, { 'content-type': contentType, 'cache-control': 'no-cache, private' });
+  // The client's watch begins with the headers, also where nothing happens for long.
+  res.flushHeaders();
+  try {
+    for await (const piece of stream) {
+      if (signal.aborted) break;
+      if (!res.write(piece)) await once(res, 'drain', { signal });
+    }
+    res.end();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
 
 export async function send(req: IncomingMessage, res: ServerResponse, reply: Reply): Promise<void> {

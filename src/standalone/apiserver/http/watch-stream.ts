@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
 import type { JsonObject, KindInfo } from '../kind.ts';
 import { toTable } from '../printer/table.ts';
 import { apiVersionOf } from '../registry/kind-table.ts';
@@ -48,38 +46,16 @@ function encoder(kind: KindInfo, accepted: Accepted, table: TableOptions): (fram
   };
 }
 
-/**
- * Writes the frames to the client as they come, no faster than it takes them: a slow one waits in its
- * socket's buffer, and its watch falls behind until the cache cuts it off.
- */
-export async function streamWatch(
-  res: ServerResponse,
+/** The lines of a watch, those that are there at once together. Ends with the frames. */
+export async function* watchLines(
   kind: KindInfo,
   accepted: Accepted,
   table: TableOptions,
   frames: AsyncIterable<readonly WatchFrame[]>,
-  signal: AbortSignal,
-): Promise<void> {
+): AsyncGenerator<Buffer> {
   const encode = encoder(kind, accepted, table);
-  const iterator = frames[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const { done, value } = await iterator.next();
-      if (!res.headersSent) {
-        res.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
-        // The client's watch begins with the headers, also where nothing happens for long.
-        res.flushHeaders();
-      }
-      if (done || signal.aborted) break;
-      const [first, ...more] = value.map(encode);
-      if (!first) continue;
-      if (!res.write(more.length === 0 ? first : Buffer.concat([first, ...more])))
-        await once(res, 'drain', { signal });
-    }
-    res.end();
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  } finally {
-    await iterator.return?.(undefined);
+  for await (const batch of frames) {
+    const [first, ...more] = batch.map(encode);
+    if (first) yield more.length === 0 ? first : Buffer.concat([first, ...more]);
   }
 }

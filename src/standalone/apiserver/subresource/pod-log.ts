@@ -1,4 +1,3 @@
-import { pipeline } from 'node:stream/promises';
 import { ApiError, badRequest, internalError } from '../status.ts';
 import type { Answer, Exchange } from '../http/exchange.ts';
 import type { NodeProxy } from './node-proxy.ts';
@@ -27,7 +26,7 @@ async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
 
 /** GET pods/log: the node's answer, as it comes. */
 export async function podLog(proxy: NodeProxy, exchange: Exchange): Promise<Answer> {
-  const { route, query, res, caller } = exchange;
+  const { route, query, caller } = exchange;
   const { pod, target } = await podTarget(exchange);
   const container = containerOf(pod, query.get('container'));
   for (const name of ['sinceSeconds', 'tailLines', 'limitBytes']) {
@@ -53,8 +52,5 @@ export async function podLog(proxy: NodeProxy, exchange: Exchange): Promise<Answ
     const text = (await textOf(answer.body)).trim();
     throw new ApiError(answer.status, answer.status === 404 ? 'NotFound' : 'BadRequest', text || 'unknown');
   }
-  res.writeHead(200, { 'content-type': 'text/plain', 'cache-control': 'no-cache, private' });
-  res.flushHeaders();
-  await pipeline(answer.body, res, { signal: caller.signal });
-  return 'streamed';
+  return { code: 200, contentType: 'text/plain', stream: answer.body };
 }

@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream';
 import { badRequest, internalError } from '../status.ts';
-import type { ObjectRequest } from '../http/exchange.ts';
+import type { Exchange } from '../http/exchange.ts';
 import { isTrue } from '../http/route.ts';
 import type { NodeAnswer, NodeProxy } from './node-proxy.ts';
 import { containerOf, podTarget } from './pod-target.ts';
 
 const streamed = new Set(['exec', 'attach', 'portforward']);
-export const isPodStream = ({ kind, route }: ObjectRequest): boolean =>
+export const isPodStream = ({ kind, route }: Exchange): boolean =>
   kind.group === '' && kind.plural === 'pods' && streamed.has(route.subresource);
 
 // Headers of the handshake itself; all others are between the client and us.
@@ -21,7 +21,7 @@ const handshake = [
 ];
 
 /** The kubelet's path for a request to a pod's streams. */
-function nodePath(exchange: ObjectRequest, container: string): string {
+function nodePath(exchange: Exchange, container: string): string {
   const { route, query } = exchange;
   const pod = [route.namespace ?? '', route.name ?? ''];
   const params = new URLSearchParams();
@@ -37,7 +37,7 @@ function nodePath(exchange: ObjectRequest, container: string): string {
   return `/${[route.subresource, ...pod, container].map(encodeURIComponent).join('/')}?${params.toString()}`;
 }
 
-function checkStreams({ query, route }: ObjectRequest): void {
+function checkStreams({ query, route }: Exchange): void {
   if (route.subresource === 'portforward') return;
   if (route.subresource === 'exec' && query.getAll('command').length === 0)
     throw badRequest('you must specify at least one command for the container');
@@ -46,7 +46,7 @@ function checkStreams({ query, route }: ObjectRequest): void {
 }
 
 /** Opens exec, attach or port-forward on the pod's node, with the client's own handshake. */
-export async function openPodStream(proxy: NodeProxy, exchange: ObjectRequest): Promise<NodeAnswer> {
+export async function openPodStream(proxy: NodeProxy, exchange: Exchange): Promise<NodeAnswer> {
   const { route, query, req, caller } = exchange;
   checkStreams(exchange);
   const { pod, target } = await podTarget(exchange);

@@ -1,7 +1,7 @@
 import type { Node, Pod } from 'kubernetes-types/core/v1.js';
 import { badRequest, notFound } from '../status.ts';
 import type { ApiObject } from '../kind.ts';
-import type { ObjectRequest } from '../http/exchange.ts';
+import type { Exchange } from '../http/exchange.ts';
 import { getObject } from '../registry/list.ts';
 import type { NodeTarget } from './node-proxy.ts';
 
@@ -13,7 +13,7 @@ export interface PodTarget {
 }
 
 /** The pod of a request and the node it runs on; 400 where it is on none. */
-export async function podTarget({ deps, kind, route, caller }: ObjectRequest): Promise<PodTarget> {
+export async function podTarget({ deps, kind, route, caller }: Exchange): Promise<PodTarget> {
   const name = route.name ?? '';
   const pod = (await getObject(deps, kind, route.namespace, name, caller.signal)) as unknown as Pod;
   const nodeName = pod.spec?.nodeName;
