@@ -17,4 +17,10 @@ export function addRoles(program: Command, role: RoleProcess): void {
     const { runBroker } = await import('../ceph/broker/child.ts');
     await runBroker();
   });
+  program.command('remount', { hidden: true }).action(async () => {
+    const { RemountRequest, remount } = await import('../host/remount.ts');
+    const { text } = await import('node:stream/consumers');
+    const report = await remount(RemountRequest.parse(JSON.parse(await text(process.stdin))));
+    process.stdout.write(JSON.stringify(report));
+  });
 }

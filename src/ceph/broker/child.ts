@@ -12,7 +12,8 @@ import {
   unlockObject,
 } from './object-operations.ts';
 import { connectCluster, poolId, poolName, runCommand, type Cluster } from './cluster.ts';
-import { CodeError, type Koffi } from './koffi-api.ts';
+import { loadKoffi } from '../../lib/koffi.ts';
+import { CodeError } from './koffi-api.ts';
 import { systemLibraries, type CephLibraries } from './library.ts';
 import {
   encodeFrame,
@@ -115,7 +116,5 @@ export async function runBroker(options: BrokerChildOptions = {}): Promise<never
 }
 
 async function connect(libraries: CephLibraries, request: ConnectRequest): Promise<Cluster> {
-  // Loaded here, not at the top: the other roles of the same bundle have no use for a native library.
-  const module = (await import('koffi')) as unknown as { default?: Koffi } & Koffi;
-  return await connectCluster(module.default ?? module, libraries, request);
+  return await connectCluster(await loadKoffi(), libraries, request);
 }

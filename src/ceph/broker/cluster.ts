@@ -1,4 +1,5 @@
-import { callAsync, check, CodeError, type Koffi, type Pointer } from './koffi-api.ts';
+import type { Koffi, Pointer } from '../../lib/koffi.ts';
+import { callAsync, check, CodeError } from './koffi-api.ts';
 import { bindRados, bindRbd, type CephLibraries, type RadosFunctions, type RbdFunctions } from './library.ts';
 import type { ConnectRequest } from './protocol.ts';
 import type { PoolPlace } from '../seam.ts';

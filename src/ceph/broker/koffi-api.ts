@@ -1,24 +1,4 @@
-/** A pointer as koffi gives and takes it: an address, or null. */
-export type Pointer = bigint | null;
-
-/** The part of koffi that is used here; its own types say `any`. */
-export interface KoffiFunction {
-  (...args: readonly unknown[]): unknown;
-  /** Runs on a thread of libuv's pool; the callback comes last. */
-  async(...args: readonly unknown[]): void;
-}
-
-export interface LibraryHandle {
-  func(definition: string): KoffiFunction;
-}
-
-export interface Koffi {
-  load(path: string): LibraryHandle;
-  decode: {
-    string(pointer: Pointer, length?: number): string;
-    (pointer: Pointer, type: string, length: number): unknown;
-  };
-}
+import type { KoffiFunction } from '../../lib/koffi.ts';
 
 /** Calls on a pool thread. `args` stays referenced until the call ends, and with it every Buffer in it. */
 export const callAsync = <T>(fn: KoffiFunction, ...args: readonly unknown[]): Promise<T> =>

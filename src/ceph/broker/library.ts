@@ -1,4 +1,4 @@
-import type { KoffiFunction, LibraryHandle } from './koffi-api.ts';
+import type { KoffiFunction, LibraryHandle } from '../../lib/koffi.ts';
 
 /** Names or paths of the two libraries, as dlopen takes them. */
 export interface CephLibraries {

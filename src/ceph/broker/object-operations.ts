@@ -1,7 +1,8 @@
 import type { LockHolder, ObjectLock, PoolPlace } from '../seam.ts';
 import { withPool, type Cluster } from './cluster.ts';
 import { plainAddress } from '../client-address.ts';
-import { callAsync, check, CodeError, noEntry, tooSmall, type Pointer } from './koffi-api.ts';
+import type { Pointer } from '../../lib/koffi.ts';
+import { callAsync, check, CodeError, noEntry, tooSmall } from './koffi-api.ts';
 
 const exclusive = 1;
 const idempotent = 0;

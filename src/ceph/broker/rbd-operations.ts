@@ -2,7 +2,8 @@ import { plainAddress } from '../client-address.ts';
 import { rbdFeatureBits, rbdFeatureNames } from '../../lib/rbd-features.ts';
 import type { PoolPlace, RbdCreateOptions, RbdImageInfo, RbdWatcher } from '../seam.ts';
 import { withPool, type Cluster } from './cluster.ts';
-import { callAsync, check, CodeError, noEntry, tooSmall, type Pointer } from './koffi-api.ts';
+import type { Pointer } from '../../lib/koffi.ts';
+import { callAsync, check, CodeError, noEntry, tooSmall } from './koffi-api.ts';
 
 const optionIds = { features: 1, order: 2, stripeUnit: 3, stripeCount: 4, dataPool: 10 } as const;
 const invalid = -22;
