@@ -2,11 +2,12 @@ import { access, readdir } from 'node:fs/promises';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
+import { heal, restart, unhealed, type HealReport } from './heal-qsd.ts';
 import { backingOf, hasBacking } from './loops.ts';
 import { qsdLedger, type LedgerEntry } from './qsd-ledger.ts';
 import {
   addLoop,
-  clearDead,
+  isThere,
   letOutlive,
   livingDaemon,
   loopOf,
@@ -28,9 +29,17 @@ export interface QsdAttacher extends RbdAttacher {
   readonly name: 'qsd';
   /**
    * Lets the loop go away with its last user. Called while the device is mounted, so that nothing is left behind
-   * when the node dies; after the unmount, detach then finds only the daemon.
+   * when the node dies; after the unmount, detach then finds only the daemon. What was mounted is kept, for healing.
    */
-  releaseWithLastUser(image: ImageSpec, signal: AbortSignal): Promise<void>;
+  releaseWithLastUser(
+    image: ImageSpec,
+    signal: AbortSignal,
+    filesystem?: LedgerEntry['filesystem'],
+  ): Promise<void>;
+  /** Images whose daemon died and that are not healed yet. */
+  unhealed(): Promise<readonly ImageSpec[]>;
+  /** Undefined where there is nothing to heal. Throws HeldDeviceError for a block device that is in use. */
+  heal(image: ImageSpec, signal: AbortSignal): Promise<HealReport | undefined>;
   /** Where the FUSE file of an image is, for healing a mount whose daemon died. */
   exportPath(image: ImageSpec): string;
 }
@@ -61,9 +70,12 @@ export function qsdAttacher(options: QsdAttacherDeps): QsdAttacher {
     detach: (image, signal) => locked(image, signal, () => detach(deps, image, signal)),
     resize: (image, sizeBytes, signal) => locked(image, signal, () => resize(deps, image, sizeBytes, signal)),
     list: (signal) => list(deps, signal),
-    releaseWithLastUser: (image, signal) =>
+    unhealed: () => unhealed(deps),
+    heal: (image, signal) => locked(image, signal, () => heal(deps, image, signal)),
+    releaseWithLastUser: (image, signal, filesystem) =>
       locked(image, signal, async () => {
         const entry = await ledger.read(image);
+        if (entry && filesystem) await ledger.write({ ...entry, filesystem });
         const loop = entry && (await loopOf(deps, entry, signal));
         if (!loop) return;
         if ((await mountPointOf(deps, loop)) === undefined)
@@ -87,14 +99,16 @@ async function attach(
     if (loop && (!loop.autoclear || (await mountPointOf(deps, loop)) !== undefined))
       return deviceOf({ ...adopted, loop }, true);
     if (loop) await waitUntilFree(deps, adopted, signal);
-  } else if (entry) await clearDead(deps, entry, signal);
+  }
   try {
-    const running = adopted ?? (await startDaemon(deps, request, signal));
+    const revived = entry && !adopted ? await restart(deps, entry, request, signal) : undefined;
+    const running = adopted ?? revived ?? (await startDaemon(deps, request, {}, signal));
     return deviceOf(await addLoop(deps, running, signal), true);
   } catch (error) {
     // A failed or aborted attach must not leave a daemon, or a key, that nobody asked for.
     const left = await deps.ledger.read(request);
-    if (left)
+    // One that others still wait for is healed instead.
+    if (left && !left.dead?.length)
       await stopDaemon(deps, left, AbortSignal.timeout(undoLimitMs)).catch((cause: unknown) =>
         deps.log.warn(
           { err: cause, image: request.image },
@@ -117,7 +131,11 @@ async function adopt(deps: QsdStepDeps, entry: LedgerEntry): Promise<LedgerEntry
 async function detach(deps: QsdStepDeps, image: ImageSpec, signal: AbortSignal): Promise<void> {
   const entry = await deps.ledger.read(image);
   if (!entry) return;
-  const loop = await loopOf(deps, entry, signal);
+  // After a daemon's death its loop answers nothing that it could be known by, but for its sequence.
+  const alive = await livingDaemon(deps, entry);
+  for (const dead of [...(entry.dead ?? []), ...(entry.loop && !alive ? [entry.loop] : [])])
+    if (await isThere(deps, dead)) await deps.loops.detach(dead, signal);
+  const loop = alive && (await loopOf(deps, entry, signal));
   if (loop) {
     const mountPoint = await mountPointOf(deps, loop);
     if (mountPoint !== undefined) throw new DeviceBusyError(loop.device, `the mount at ${mountPoint}`);

@@ -94,7 +94,12 @@ export interface Loops {
   /** Attaches a file to a free loop; the same file twice gives two loops. */
   attach(
     file: string,
-    options: { readonly directIo: boolean; readonly readOnly: boolean },
+    options: {
+      readonly directIo: boolean;
+      readonly readOnly: boolean;
+      /** Only this one will do. */
+      readonly device?: string | undefined;
+    },
     signal: AbortSignal,
   ): Promise<LoopDevice>;
   /** Of a loop in use it sets autoclear: it goes away with its last user. */
@@ -102,6 +107,8 @@ export interface Loops {
   /** Lets the loop look at its file's size again. */
   setCapacity(loop: Pick<LoopDevice, 'device'>, signal: AbortSignal): Promise<void>;
   sizeBytes(loop: Pick<LoopDevice, 'device'>): Promise<bigint>;
+  /** The kernel's number of the device's present use, another one each time it gets a file (Linux 5.15). */
+  sequence(loop: Pick<LoopDevice, 'major' | 'minor'>): Promise<string | undefined>;
 }
 
 const columns = 'NAME,MAJ:MIN,BACK-FILE,BACK-INO,BACK-MAJ:MIN,AUTOCLEAR,DIO,RO';
@@ -125,7 +132,7 @@ export function hostLoops(tools: HostTools, { dev = '/dev', sys = '/sys' } = {})
 
   return {
     list,
-    async attach(file, { directIo, readOnly }, signal) {
+    async attach(file, { directIo, readOnly, device: only }, signal) {
       const backing = await backingOf(file);
       const options = [...(directIo ? ['--direct-io=on'] : []), ...(readOnly ? ['--read-only'] : [])];
       const failures: string[] = [];
@@ -133,7 +140,7 @@ export function hostLoops(tools: HostTools, { dev = '/dev', sys = '/sys' } = {})
         const state = { autoclear: false, directIo, readOnly };
         return { device, ...place, backing, backingPath: file, ...state };
       };
-      for (const device of await nodes()) {
+      for (const device of only === undefined ? await nodes() : [only]) {
         const place = await numbersOf(device);
         if (await hasFile(place)) continue;
         try {
@@ -145,6 +152,8 @@ export function hostLoops(tools: HostTools, { dev = '/dev', sys = '/sys' } = {})
           if (failures.length >= maxTries) break;
         }
       }
+      if (only !== undefined)
+        throw new Error(`${only} cannot be attached to ${file}: ${failures.at(-1) ?? 'it has another'}`);
       const { stdout } = await tools
         .run('losetup', ['--find', '--show', ...options, file], { signal })
         .catch((error: unknown) => {
@@ -167,6 +176,12 @@ export function hostLoops(tools: HostTools, { dev = '/dev', sys = '/sys' } = {})
       await tools.run('losetup', ['--set-capacity', device], { signal });
     },
     sizeBytes: ({ device }) => blockSize(device),
+    sequence: async ({ major, minor }) => {
+      const text = await readFile(`${sys}/dev/block/${major}:${minor}/diskseq`, 'utf8').catch(
+        () => undefined,
+      );
+      return text?.trim();
+    },
   };
 }
 

@@ -9,6 +9,8 @@ import { daemonCgroup } from './daemon-cgroup.ts';
 import { hostLoops } from './loops.ts';
 import { hostMounts } from './mounts.ts';
 import { qsdDaemon } from './qsd-daemon.ts';
+import type { Fence } from './qsd-steps.ts';
+import type { Remounter } from './remounter.ts';
 import { hostTools } from './tools.ts';
 
 export interface NodeAttachersOptions {
@@ -16,6 +18,9 @@ export interface NodeAttachersOptions {
   readonly stateDir: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** For healing; without them a dead daemon's mount stays dead. */
+  readonly fence?: Fence;
+  readonly remounter?: Remounter;
 }
 
 /**
@@ -23,11 +28,8 @@ export interface NodeAttachersOptions {
  * knows the image's features: it has no daemon that could die, and is the shortest way. Then qsd, which needs
  * nothing of the kernel but FUSE and loops, and knows every feature; rbd-nbd, where somebody put its program, last.
  */
-export function nodeAttachers({
-  stateDir,
-  clock,
-  log,
-}: NodeAttachersOptions): [RbdAttacher, QsdAttacher, RbdAttacher] {
+export function nodeAttachers(options: NodeAttachersOptions): [RbdAttacher, QsdAttacher, RbdAttacher] {
+  const { stateDir, ...deps } = options;
   const tools = hostTools();
   const mounts = hostMounts(tools);
   return [
@@ -36,10 +38,9 @@ export function nodeAttachers({
       tools,
       loops: hostLoops(tools),
       mounts,
-      daemon: qsdDaemon(tools, clock),
+      daemon: qsdDaemon(tools, deps.clock),
       cgroup: daemonCgroup(),
-      clock,
-      log,
+      ...deps,
       stateDir: join(stateDir, 'qsd'),
     }),
     nbdAttacher({ tools, mounts, stateDir: join(stateDir, 'nbd') }),

@@ -11,6 +11,13 @@ const ImageShape = z.object({
   namespace: z.string().optional(),
   image: z.string(),
 });
+const Loop = z.object({
+  device: z.string(),
+  major: z.int(),
+  minor: z.int(),
+  /** The kernel's number of this very use of the device: its name and numbers are used again. */
+  sequence: z.string().optional(),
+});
 const LedgerShape = z.object({
   image: ImageShape,
   readOnly: z.boolean(),
@@ -18,7 +25,13 @@ const LedgerShape = z.object({
   daemon: z.object({ pid: z.int(), startTicks: z.number() }).optional(),
   /** The FUSE file, by what a loop knows of it: the file itself cannot be asked once its daemon is dead. */
   backing: z.object({ major: z.int(), minor: z.int(), inode: z.number() }).optional(),
-  loop: z.object({ device: z.string(), major: z.int(), minor: z.int() }).optional(),
+  loop: Loop.optional(),
+  /** How the daemon reaches the cluster, for the next one; the key is in the keyring beside. */
+  connection: z.object({ monHost: z.string(), user: z.string() }).optional(),
+  /** What csi node mounted from the device; absent before that, and of a volume that is a block device. */
+  filesystem: z.object({ fsType: z.string(), options: z.array(z.string()) }).optional(),
+  /** Loops whose daemon died and whose users still have to be moved to the present loop. */
+  dead: z.array(Loop).optional(),
 });
 
 /** What is known of one attachment, written before each thing it names comes to be. */
@@ -33,6 +46,8 @@ export interface AttachmentFiles {
   readonly export: string;
   readonly qmp: string;
   readonly pidFile: string;
+  /** Where a filesystem is mounted anew before it takes the places of the dead one. */
+  readonly mount: string;
 }
 
 export interface QsdLedger {
@@ -59,6 +74,7 @@ export function qsdLedger(stateDir: string): QsdLedger {
       export: join(dir, 'dev'),
       qmp: join(dir, 'qmp'),
       pidFile: join(dir, 'pid'),
+      mount: join(dir, 'mount'),
     };
   };
   const readDir = async (dir: string): Promise<LedgerEntry | undefined> => {

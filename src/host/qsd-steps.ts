@@ -9,6 +9,7 @@ import { backingOf, hasBacking, type LoopDevice, type Loops } from './loops.ts';
 import { mountAt, mountsOfDevice, type Mounts } from './mounts.ts';
 import { qsdConf, type QsdDaemon } from './qsd-daemon.ts';
 import type { LedgerEntry, QsdLedger } from './qsd-ledger.ts';
+import type { Remounter } from './remounter.ts';
 
 export interface QsdStepDeps {
   readonly loops: Loops;
@@ -17,11 +18,18 @@ export interface QsdStepDeps {
   /** Where daemons outlive the container of this process; absent where this process is in none. */
   readonly cgroup?: DaemonCgroup | undefined;
   readonly ledger: QsdLedger;
+  /** Keeps what a dead daemon still had under way out of the image; absent where nothing can. */
+  readonly fence?: Fence | undefined;
+  readonly remounter?: Remounter | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+/** Resolves once no client of this node can write to the image any more. */
+export type Fence = (request: AttachRequest, signal: AbortSignal) => Promise<void>;
+
 const freeLimitMs = 3_000;
+type RecordedLoop = NonNullable<LedgerEntry['loop']>;
 
 // The steps of attaching and detaching an image. Each can be done again after it was cut short.
 
@@ -65,16 +73,12 @@ export async function waitUntilFree(
   }
 }
 
-/** After a daemon's death: frees what nobody uses, cuts loose the dead FUSE file. */
-export async function clearDead(deps: QsdStepDeps, entry: LedgerEntry, signal: AbortSignal): Promise<void> {
-  const loop = await loopOf(deps, entry, signal);
-  // In use it gets autoclear, and goes away once the dead filesystem on it is unmounted.
-  if (loop) await deps.loops.detach(loop, signal);
-  await unmountExport(deps, entry, signal);
-  deps.log.info({ image: entry.image.image, loop: loop?.device }, 'cleared away after a dead daemon');
+/** Whether a recorded loop still has the file it was recorded with: of a dead one nothing else can be asked. */
+export async function isThere({ loops }: QsdStepDeps, loop: RecordedLoop): Promise<boolean> {
+  return loop.sequence !== undefined && (await loops.sequence(loop)) === loop.sequence;
 }
 
-async function unmountExport(
+export async function unmountExport(
   { mounts, ledger }: QsdStepDeps,
   { image }: LedgerEntry,
   signal: AbortSignal,
@@ -87,13 +91,15 @@ async function unmountExport(
 export async function startDaemon(
   deps: QsdStepDeps,
   request: AttachRequest,
+  kept: Pick<LedgerEntry, 'dead' | 'filesystem'>,
   signal: AbortSignal,
 ): Promise<LedgerEntry> {
   const { daemon, ledger } = deps;
   const image = imageOf(request);
   const files = ledger.files(image);
   await mkdir(files.dir, { recursive: true, mode: 0o700 });
-  const entry: LedgerEntry = { image, readOnly: request.readOnly };
+  const { monHost, user, readOnly } = request;
+  const entry: LedgerEntry = { ...kept, image, readOnly, connection: { monHost, user } };
   await ledger.write(entry);
   // Read by this start's daemon only: unlike the ledger they need not outlive a power cut.
   const key = `[${entityOf(request.user)}]\n\tkey = ${request.key}\n`;
@@ -120,18 +126,25 @@ export async function letOutlive(
   });
 }
 
-/** Puts a loop on the daemon's file. */
+/** Puts a loop on the daemon's file; `only` this device, where it is given. */
 export async function addLoop(
-  { loops, ledger }: QsdStepDeps,
+  deps: QsdStepDeps,
   entry: LedgerEntry,
   signal: AbortSignal,
-): Promise<LedgerEntry> {
-  const { device, major, minor } = await loops.attach(
-    ledger.files(entry.image).export,
-    { directIo: true, readOnly: entry.readOnly },
-    signal,
-  );
-  const complete = { ...entry, loop: { device, major, minor } };
+  only?: string,
+): Promise<LedgerEntry & { loop: RecordedLoop }> {
+  const options = { directIo: true, readOnly: entry.readOnly, device: only };
+  const loop = await deps.loops.attach(deps.ledger.files(entry.image).export, options, signal);
+  return await recordLoop(deps, entry, loop);
+}
+
+export async function recordLoop(
+  { loops, ledger }: QsdStepDeps,
+  entry: LedgerEntry,
+  { device, major, minor }: LoopDevice,
+): Promise<LedgerEntry & { loop: RecordedLoop }> {
+  const sequence = await loops.sequence({ major, minor });
+  const complete = { ...entry, loop: { device, major, minor, ...(sequence ? { sequence } : {}) } };
   await ledger.write(complete);
   return complete;
 }

@@ -62,7 +62,16 @@ export function addCsiRoles(program: Command, role: RoleProcess): void {
       runRole(role, 'mounter', async (deps) => {
         const { runMounter } = await import('../csi/mounter/run-mounter.ts');
         const { nodeAttachers } = await import('../host/node-attachers.ts');
-        const attachers = nodeAttachers({ stateDir, clock: deps.clock, log: deps.log });
+        const { imageFence } = await import('../csi/mounter/fence-image.ts');
+        const { childRemounter } = await import('../host/remounter.ts');
+        const openCeph = await cephOpener(settings, deps.log);
+        const attachers = nodeAttachers({
+          stateDir,
+          clock: deps.clock,
+          log: deps.log,
+          fence: imageFence({ ...deps, openCeph }),
+          remounter: childRemounter({ command: process.execPath, args: [settings.bundle, 'remount'] }),
+        });
         await runMounter({ socket }, { ...deps, attachers });
       }),
     );

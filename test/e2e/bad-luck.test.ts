@@ -276,6 +276,64 @@ test('mounts outlive the pods of the CSI driver, and the mounter is replaced by 
   expect(mounters[0]?.status.containerStatuses?.[0]?.restartCount).toBe(1); // The kill above.
 });
 
+// Goes on after an error, as a program that retries does.
+const retrying = `
+i=1
+while true; do
+  echo "line $i" | dd of=/data/log oflag=append conv=notrunc,fsync 2>/dev/null && i=$((i + 1))
+  sleep 0.05
+done`;
+
+test('a volume whose daemon is killed is healed under its pod, however the pod mounts it', async () => {
+  const before = new Set(programs(await processes(), 'qemu-storage-daemon').map(({ identity }) => identity));
+  const healed = pod('healed', 'healed', retrying);
+  const [main] = healed.spec.containers;
+  const volumeMounts = [
+    { name: 'data', mountPath: '/data' },
+    { name: 'data', mountPath: '/follows', mountPropagation: 'HostToContainer' },
+    { name: 'data', mountPath: '/readonly', readOnly: true },
+    { name: 'data', mountPath: '/part', subPath: 'part' },
+  ];
+  await apply(claim('healed'), {
+    ...healed,
+    spec: { ...healed.spec, containers: [{ ...main, volumeMounts }] },
+  });
+  await kubectl('wait', '--for=condition=Ready', 'pod/healed', '--timeout=60s');
+  const sh = (script: string) => kubectlOutcome(['exec', 'healed', '--', 'sh', '-c', script]);
+  expect(await sh('echo kept > /part/file && sync /part/file')).toMatchObject({ code: 0 });
+  const last = async () =>
+    Number(/^line (\d+)/.exec((await sh('tail -n 1 /data/log')).stdout)?.[1] ?? Number.NaN);
+  await eventually('it writes', 20_000, async () => (await last()) > 20);
+  const written = await last();
+  const [victim] = programs(await processes(), 'qemu-storage-daemon').filter(
+    ({ identity }) => !before.has(identity),
+  );
+
+  process.kill(victim!.pid, 'SIGKILL');
+  const healedMs = await eventually('it writes on', 20_000, async () => (await last()) > written + 20);
+  found.push(
+    `qemu-storage-daemon of a volume: its pod had written 20 lines more after ${Math.round(healedMs)} ms`,
+  );
+
+  const lines = (await sh('cat /data/log')).stdout.trim().split('\n');
+  expect(lines.slice(0, written)).toEqual(Array.from({ length: written }, (_, at) => `line ${at + 1}`));
+  expect((await sh('cat /part/file /readonly/part/file /follows/part/file')).stdout).toBe(
+    'kept\nkept\nkept\n',
+  );
+  expect((await sh('echo x > /follows/new && cat /data/new')).stdout).toBe('x\n');
+  expect((await sh('echo x > /readonly/new')).stderr).toContain('Read-only file system');
+  const [now] = (await pods()).filter(({ metadata }) => metadata.name === 'healed');
+  expect(now?.status.containerStatuses?.[0]?.restartCount).toBe(0);
+  const log = await kubectl('-n', 'rook-ceph', 'logs', 'ds/holdfast-mounter');
+  expect(log).toContain('fenced the client of a dead daemon'); // With the rights of the node's own user.
+  await writerGoesOn(20_000); // The other volume never noticed.
+
+  // And it goes away as any other: no mount of the dead filesystem holds it back.
+  await kubectl('delete', 'pod', 'healed', '--wait');
+  await kubectl('delete', 'pvc', 'healed', '--wait');
+  await eventually('its daemon and loops are gone', 30_000, async () => counts(await processes()));
+});
+
 test('after all of it nothing is there twice, nothing leaked, and every line is on the disk', async () => {
   await clusterHealthy(60_000);
   await eventually('as many processes of each kind as before', 30_000, async () => counts(await processes()));

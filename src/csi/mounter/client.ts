@@ -1,14 +1,14 @@
 import { request } from 'node:http';
 import { z } from 'zod';
 import { Code, RpcError } from '../../lib/grpc.ts';
-import { Attached, Device, Failure, type AttachBody, type ImageBody } from './protocol.ts';
+import { Attached, Device, Failure, type AttachBody, type Filesystem, type ImageBody } from './protocol.ts';
 
 /** csi node's side of the mounter. Failures are RpcErrors, ready for kubelet. */
 export interface Mounter {
   attach(wanted: AttachBody, signal: AbortSignal): Promise<Attached>;
   detach(image: ImageBody, signal: AbortSignal): Promise<void>;
-  /** Lets the device go with its last user: called once it is mounted. */
-  release(image: ImageBody, signal: AbortSignal): Promise<void>;
+  /** Lets the device go with its last user: called once it is mounted, with what was mounted. */
+  release(image: ImageBody, filesystem: Filesystem, signal: AbortSignal): Promise<void>;
   /** Answers the device's size afterwards, in bytes. */
   resize(image: ImageBody, sizeBytes: bigint, signal: AbortSignal): Promise<bigint>;
   list(signal: AbortSignal): Promise<readonly Device[]>;
@@ -57,7 +57,8 @@ export function mounterClient(socket: string): Mounter {
   return {
     attach: async (wanted, signal) => Attached.parse(await call('/attach', wanted, signal)),
     detach: async (image, signal) => void (await call('/detach', image, signal)),
-    release: async (image, signal) => void (await call('/release', image, signal)),
+    release: async (image, filesystem, signal) =>
+      void (await call('/release', { ...image, filesystem }, signal)),
     async resize(image, sizeBytes, signal) {
       const answer = z
         .object({ sizeBytes: z.string() })

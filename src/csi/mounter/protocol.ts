@@ -23,10 +23,16 @@ export const AttachBody = Image.extend({
   tryOthers: z.boolean().optional(),
 });
 export const ImageBody = Image;
+const Filesystem = z.object({ fsType: z.string().min(1), options: z.array(z.string()) });
+export const ReleaseBody = Image.extend({
+  /** What was mounted from the device: with it a mount whose daemon died can be healed. */
+  filesystem: Filesystem.optional(),
+});
 export const ResizeBody = Image.extend({ sizeBytes: z.string().regex(/^\d+$/) });
 
 export type AttachBody = z.infer<typeof AttachBody>;
 export type ImageBody = z.infer<typeof ImageBody>;
+export type Filesystem = z.infer<typeof Filesystem>;
 
 export const Device = Image.extend({
   device: z.string(),

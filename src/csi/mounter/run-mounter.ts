@@ -8,11 +8,20 @@ import { isDeviceBusy } from '../../host/device-busy.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { withDeadline } from '../../lib/deadline.ts';
 import type { Logger } from '../../lib/log.ts';
-import { AttachBody, type Attached, ImageBody, ResizeBody, type Failure } from './protocol.ts';
+import {
+  AttachBody,
+  type Attached,
+  ImageBody,
+  ReleaseBody,
+  ResizeBody,
+  type Failure,
+  type Filesystem,
+} from './protocol.ts';
+import { watchDaemons, type HealingAttacher } from './watch-daemons.ts';
 
-/** An attacher whose device may go away with its last user, as qsd's loop does. */
-export interface ReleasingAttacher extends RbdAttacher {
-  releaseWithLastUser?(image: ImageSpec, signal: AbortSignal): Promise<void>;
+/** An attacher whose device may go away with its last user, as qsd's loop does, and whose daemon may die. */
+export interface MounterAttacher extends RbdAttacher, Partial<HealingAttacher> {
+  releaseWithLastUser?(image: ImageSpec, signal: AbortSignal, filesystem?: Filesystem): Promise<void>;
 }
 
 export interface MounterOptions {
@@ -21,7 +30,7 @@ export interface MounterOptions {
 
 export interface MounterDeps {
   /** In the order of preference. */
-  readonly attachers: readonly ReleasingAttacher[];
+  readonly attachers: readonly MounterAttacher[];
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -29,7 +38,6 @@ export interface MounterDeps {
 
 const callTimeoutMs = 60_000;
 const maxBodyBytes = 64 * 1024;
-const watchEveryMs = 2000;
 
 class UnusableError extends Error {}
 
@@ -105,9 +113,9 @@ async function serve(url: string, body: unknown, deps: MounterDeps, signal: Abor
       return {};
     }
     case '/release': {
-      const image = parse(ImageBody, body);
-      const holder: ReleasingAttacher | undefined = await holderOf(attachers, image, signal);
-      await holder?.releaseWithLastUser?.(image, signal);
+      const { filesystem, ...image } = parse(ReleaseBody, body);
+      const holder: MounterAttacher | undefined = await holderOf(attachers, image, signal);
+      await holder?.releaseWithLastUser?.(image, signal, filesystem);
       return {};
     }
     case '/resize': {
@@ -136,10 +144,10 @@ const sameImage = (a: ImageSpec, b: ImageSpec) =>
 
 /** The attacher that has the image, dead daemons included. */
 async function holderOf(
-  attachers: readonly ReleasingAttacher[],
+  attachers: readonly MounterAttacher[],
   image: ImageSpec,
   signal: AbortSignal,
-): Promise<ReleasingAttacher | undefined> {
+): Promise<MounterAttacher | undefined> {
   for (const attacher of attachers) {
     if ((await attacher.list(signal)).some((device) => sameImage(device, image))) return attacher;
   }
@@ -149,24 +157,6 @@ async function holderOf(
 async function listAll({ attachers }: MounterDeps, signal: AbortSignal): Promise<AttachedDevice[]> {
   const lists = await Promise.all(attachers.map((attacher) => attacher.list(signal)));
   return lists.flat();
-}
-
-/** Says once of each daemon that it died: the pods on it get I/O errors from then on. */
-async function watchDaemons(deps: MounterDeps): Promise<void> {
-  const { clock, log, signal } = deps;
-  const told = new Set<string>();
-  while (!signal.aborted) {
-    await clock.sleep(watchEveryMs, signal).catch(() => undefined);
-    if (signal.aborted) return;
-    const devices = await listAll(deps, signal).catch(() => []);
-    for (const { image, device, alive } of devices) {
-      if (alive) told.delete(image);
-      else if (!told.has(image)) {
-        told.add(image);
-        log.error({ image, device }, 'the daemon of an attached image died');
-      }
-    }
-  }
 }
 
 async function readJson(message: IncomingMessage): Promise<unknown> {

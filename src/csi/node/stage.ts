@@ -47,7 +47,13 @@ export async function stageVolume(
   if (block) return;
   await mkdir(stagingPath, { recursive: true, mode: 0o750 });
   const there = mountAt(await mounts.list(), stagingPath);
-  if (there && isDevice(there, device)) return await mounter.release(image, signal);
+  const options = [
+    ...(ownOptions[fsType] ?? []),
+    ...(request.attach.readOnly ? ['ro'] : []),
+    ...request.mountFlags,
+  ];
+  const release = () => mounter.release(image, { fsType, options }, signal);
+  if (there && isDevice(there, device)) return await release();
   if (there) {
     const found = `${there.major}:${there.minor}`;
     throw new RpcError(
@@ -57,11 +63,6 @@ export async function stageVolume(
   }
   try {
     const found = await filesystems.ensure(device.device, fsType as FilesystemType, signal);
-    const options = [
-      ...(ownOptions[fsType] ?? []),
-      ...(request.attach.readOnly ? ['ro'] : []),
-      ...request.mountFlags,
-    ];
     await mounts.mount({ source: device.device, target: stagingPath, fsType, options }, signal);
     // One that grew while it was nowhere staged. A failure is told by NodeExpandVolume, which comes for it too.
     if (found === 'existing' && !request.attach.readOnly) {
@@ -76,7 +77,7 @@ export async function stageVolume(
   const mounted = mountAt(await mounts.list(), stagingPath);
   if (!mounted || !isDevice(mounted, device))
     throw new RpcError(Code.INTERNAL, `${stagingPath} did not become a mount of ${device.device}`);
-  await mounter.release(image, signal);
+  await release();
 }
 
 const isDevice = (mount: { readonly major: number; readonly minor: number }, device: Device) =>
