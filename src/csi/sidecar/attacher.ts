@@ -5,13 +5,14 @@ import { CSINodes, PersistentVolumes, VolumeAttachments } from '../../api/core.t
 import { refOf, type Stored } from '../../api/resource.ts';
 import { addFinalizer, hasFinalizer, isDeleted, removeFinalizer } from '../../control/finalizer.ts';
 import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
-import type { ControllerSpec, ReconcileContext } from '../../control/reconciler.ts';
+import type { ControllerSpec, ReconcileContext, Trigger } from '../../control/reconciler.ts';
 import { triggeredBy } from '../../control/trigger.ts';
 import {
   ControllerPublishVolumeRequestSchema,
   ControllerUnpublishVolumeRequestSchema,
   type VolumeCapability,
 } from '../../gen/csi/v1/csi_pb.js';
+import type { Cache } from '../../kube/cache.ts';
 import { secondTime } from '../../kube/micro-time.ts';
 import { Code, RpcError } from '../../lib/grpc.ts';
 import { readSecret } from './class-secrets.ts';
@@ -164,23 +165,7 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
   return {
     resource: VolumeAttachments,
     concurrency: 8,
-    triggers: [
-      triggeredBy<CSINode>(CSINodes, (node) =>
-        attachments
-          .list()
-          .filter((one) => one.spec?.nodeName === node.metadata.name && !one.status?.attached)
-          .map(refOf),
-      ),
-      // One that goes makes room for those that wait for the same volume.
-      triggeredBy<VolumeAttachment>(VolumeAttachments, (leaving) =>
-        isDeleted(leaving)
-          ? attachments
-              .list()
-              .filter((one) => sameVolume(one, leaving) && !isDeleted(one) && !one.status?.attached)
-              .map(refOf)
-          : [],
-      ),
-    ],
+    triggers: attachmentTriggers(attachments),
     reconciler: {
       name: 'csi-attacher',
       async reconcile(attachment, context) {
@@ -194,6 +179,21 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
       },
     },
   };
+}
+
+/** A driver that registers on a node, and a volume that is given back, let those that wait for it go on. */
+function attachmentTriggers(attachments: Cache<VolumeAttachment>): Trigger<never>[] {
+  const waiting = (wanted: (one: Stored<VolumeAttachment>) => boolean) =>
+    attachments
+      .list()
+      .filter((one) => !one.status?.attached && wanted(one))
+      .map(refOf);
+  return [
+    triggeredBy<CSINode>(CSINodes, (node) => waiting((one) => one.spec?.nodeName === node.metadata.name)),
+    triggeredBy<VolumeAttachment>(VolumeAttachments, (leaving) =>
+      isDeleted(leaving) ? waiting((one) => sameVolume(one, leaving) && !isDeleted(one)) : [],
+    ),
+  ];
 }
 
 const sameVolume = (a: VolumeAttachment, b: VolumeAttachment) =>

@@ -5,7 +5,7 @@ import { PersistentVolumeClaims, PersistentVolumes, Secrets, StorageClasses } fr
 import { keyOf, refOf, type ObjectRef, type Stored } from '../../api/resource.ts';
 import { isDeleted } from '../../control/finalizer.ts';
 import { done, requeueAfter } from '../../control/outcome.ts';
-import type { ControllerSpec, ReconcileContext } from '../../control/reconciler.ts';
+import type { ControllerSpec, ReconcileContext, Trigger } from '../../control/reconciler.ts';
 import { triggeredBy } from '../../control/trigger.ts';
 import type { CacheSet } from '../../kube/cache-set.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -62,15 +62,9 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
     return done;
   };
 
-  const waitingFor = (pool: Stored<CephBlockPool>): ObjectRef[] => {
-    if (pool.status?.phase !== 'Ready') return [];
-    const name = poolName(pool);
-    return [...waiting.values()].filter((ref) => {
-      const claim = claims.get(ref);
-      const { parameters } = (claim && classes.get({ name: classNameOf(claim) ?? '' })) ?? {};
-      return parameters?.['pool'] === name || parameters?.['dataPool'] === name;
-    });
-  };
+  const classOf = (claim?: PersistentVolumeClaim) => claim && classes.get({ name: classNameOf(claim) ?? '' });
+  const waitingFor = (pool: Stored<CephBlockPool>) =>
+    [...waiting.values()].filter((ref) => wantsPool(classOf(claims.get(ref)), pool));
 
   return {
     resource: PersistentVolumeClaims,
@@ -85,15 +79,13 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
       ...(deps.secretNamespace
         ? [triggeredBy<Secret>(Secrets, () => [...waiting.values()], { namespace: deps.secretNamespace })]
         : []),
-      ...(deps.poolNamespace
-        ? [triggeredBy<CephBlockPool>(CephBlockPools, waitingFor, { namespace: deps.poolNamespace })]
-        : []),
+      ...poolTrigger(deps.poolNamespace, waitingFor),
     ],
     reconciler: {
       name: 'csi-provisioner',
       async reconcile(claim, context) {
         if (!isUnbound(claim) || isDeleted(claim) || !isForUs(claim, driver)) return settle(claim);
-        const storageClass = classes.get({ name: classNameOf(claim) ?? '' });
+        const storageClass = classOf(claim);
         if (!storageClass || storageClass.provisioner !== driver) return done; // The class's trigger brings it back.
         if (
           storageClass.volumeBindingMode === 'WaitForFirstConsumer' &&
@@ -132,11 +124,7 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
     if (volumes.get({ name })) return;
     const text = `External provisioner is provisioning volume for claim "${keyOf(refOf(claim))}"`;
     events.tell(claim, 'Normal', 'Provisioning', text);
-    const idle = parametersWithoutEffect(provisioning.storageClass.parameters ?? {});
-    if (idle.length > 0) {
-      const name = provisioning.storageClass.metadata.name;
-      events.tell(claim, 'Normal', 'ParameterWithoutEffect', `StorageClass "${name}": ${idle.join('; ')}`);
-    }
+    tellIdleParameters(events, provisioning);
     const values = await readSecret(client, provisionerSecretOf(provisioning), signal, secrets);
     const request = createVolumeRequest(provisioning, values);
     const { createVolume } = controller;
@@ -156,6 +144,25 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
     log.info({ volume: name, handle: volume.volumeId }, 'volume provisioned');
     events.tell(claim, 'Normal', 'ProvisioningSucceeded', `Successfully provisioned volume ${name}`);
   }
+}
+
+const poolTrigger = (
+  namespace: string | undefined,
+  map: (pool: Stored<CephBlockPool>) => readonly ObjectRef[],
+): Trigger<never>[] => (namespace ? [triggeredBy<CephBlockPool>(CephBlockPools, map, { namespace })] : []);
+
+/** Whether a class puts volumes into a pool that is ready for them. */
+function wantsPool(storageClass: StorageClass | undefined, pool: Stored<CephBlockPool>): boolean {
+  const name = poolName(pool);
+  const { parameters } = storageClass ?? {};
+  return pool.status?.phase === 'Ready' && [parameters?.['pool'], parameters?.['dataPool']].includes(name);
+}
+
+function tellIdleParameters(events: EventVoice, { claim, storageClass }: Provisioning): void {
+  const idle = parametersWithoutEffect(storageClass.parameters ?? {});
+  if (idle.length === 0) return;
+  const message = `StorageClass "${storageClass.metadata.name}": ${idle.join('; ')}`;
+  events.tell(claim, 'Normal', 'ParameterWithoutEffect', message);
 }
 
 const isUnbound = (claim: Stored<PersistentVolumeClaim>): boolean =>
