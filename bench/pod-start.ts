@@ -1,6 +1,13 @@
 import { performance } from 'node:perf_hooks';
-import { Namespaces, PersistentVolumeClaims, Pods, VolumeAttachments } from '../src/api/core.ts';
+import {
+  Namespaces,
+  PersistentVolumeClaims,
+  PersistentVolumes,
+  Pods,
+  VolumeAttachments,
+} from '../src/api/core.ts';
 import { waitForObject } from '../src/kube/wait.ts';
+import { attachmentName } from '../src/standalone/controllers/storage/attachment.ts';
 import { claimOf } from './claims.ts';
 import { bareCreateMs } from './floor-ceph.ts';
 import { openInstanceCeph } from './instance.ts';
@@ -12,6 +19,7 @@ const namespace = 'bench-pods';
 const rounds = 5;
 const limitMs = 60_000;
 const pool = 'replicapool';
+const node = 'node1';
 
 const podOf = (name: string) => ({
   metadata: { namespace, name },
@@ -88,6 +96,10 @@ async function startPod(
     wait,
   );
 
+  const volume = await client.get(PersistentVolumes, { name: claim?.spec?.volumeName ?? '' }, { signal });
+  const { volumeHandle = '', driver = '' } = volume?.spec?.csi ?? {};
+  const attachment = { name: attachmentName(volumeHandle, driver, node) };
+
   const startedMs = performance.now();
   const since = () => (performance.now() - startedMs).toFixed(0);
   let scheduled = '';
@@ -102,9 +114,17 @@ async function startPod(
     wait,
   );
   running.catch(() => undefined);
+  // Watched, for asking again and again would be a part of what is measured.
+  const attached = waitForObject(
+    client,
+    VolumeAttachments,
+    attachment,
+    (found) => found?.status?.attached === true,
+    wait,
+  ).then(since);
+  attached.catch(() => undefined);
   await client.create(Pods, podOf(name), { signal });
   const created = since();
-  const attached = whenAttached({ instance, signal }, claim?.spec?.volumeName ?? '', since);
   const pod = await running;
   const ms = performance.now() - startedMs;
   note(
@@ -112,18 +132,4 @@ async function startPod(
   );
   const id = pod?.status?.containerStatuses?.[0]?.containerID ?? '';
   return { ms, container: id.slice(id.indexOf('//') + 2) };
-}
-
-async function whenAttached(
-  { instance, signal }: Pick<MeasureContext, 'instance' | 'signal'>,
-  volume: string,
-  since: () => string,
-): Promise<string> {
-  for (;;) {
-    const { items } = await instance.client.list(VolumeAttachments, {}, { signal });
-    const found = items.find((one) => one.spec.source.persistentVolumeName === volume);
-    if (found?.status?.attached) return since();
-    signal.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
