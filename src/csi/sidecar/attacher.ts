@@ -128,12 +128,14 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
 
   const writeStatus = async (attachment: Stored<VolumeAttachment>, status: object, signal: AbortSignal) => {
     const body = { metadata: { uid: attachment.metadata.uid }, status };
-    await client.patch(
+    const written = await client.patch(
       VolumeAttachments,
       refOf(attachment),
       { type: 'merge', body },
       { signal, subresource: 'status' },
     );
+    // Our own writes bring us here again: what is settled must not look unsettled then, and be done twice.
+    attachments.remember(written);
   };
 
   /** Runs one direction; a failure stands in the status, where attach/detach and users look for it. */

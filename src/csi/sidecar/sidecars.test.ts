@@ -267,7 +267,7 @@ test('a filesystem for many nodes is refused with what to use instead, and no im
 });
 
 test('an attachment locks the image for one node; a second node is told who has it, and gets it after the first', async () => {
-  const { client, claim, until, options } = await bench({ clock: virtualClock() });
+  const { client, ceph, claim, until, options } = await bench({ clock: virtualClock() });
   await claim();
   const volume = await until(PersistentVolumes, ([one]) => one);
   for (const name of ['n1', 'n2'])
@@ -288,6 +288,7 @@ test('an attachment locks the image for one node; a second node is told who has 
   await attach('n1');
   const first = await until(VolumeAttachments, (all) => all.find((one) => one.status?.attached));
   expect(first.metadata.finalizers).toContain(finalizer);
+  expect(ceph.sent.filter((one) => one === 'lock')).toEqual(['lock']);
   expect(first.metadata.annotations).toMatchObject({ 'csi.alpha.kubernetes.io/node-id': 'id-n1' });
   expect((await client.get(PersistentVolumes, volume.metadata, options))?.metadata.finalizers).toContain(
     finalizer,

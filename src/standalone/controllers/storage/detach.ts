@@ -68,13 +68,15 @@ export function attachedVolumes(deps: AttachDeps): Reconciler<Node> {
         .flatMap((one) => keyOfAttachment(one, deps) ?? [])
         .toSorted()
         .map((name) => ({ name, devicePath: '' }));
-      await writeStatus(
+      const written = await writeStatus(
         deps.client,
         Nodes,
         node,
         (current) => ({ ...current.status, volumesAttached: attached }),
         { signal },
       );
+      // The next attachment comes before the watch has brought this one.
+      if (written) deps.nodes.remember(written);
       return done;
     },
   };
