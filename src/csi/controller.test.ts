@@ -48,6 +48,7 @@ async function bench() {
     images: staticImages(clusters),
     now: () => 0,
     nodeExists: async (node) => node !== 'absent',
+    bootIdOf: async (node) => `boot-of-${node}`,
   });
   addService(server, Controller, service, rpcFailure);
   addService(
@@ -192,6 +193,10 @@ test('an image made by hand is attached by what its PV says, to one node, and is
   expect(await codeOf(publish('absent'))).toBe('NOT_FOUND');
   expect(await codeOf(publish('a'))).toBe('OK');
   expect(await codeOf(publish('a'))).toBe('OK');
+  const header = `rbd_header.${(await ceph.rbd.info(place, 'by-hand', options))?.id}`;
+  expect(await ceph.objects.lockHolders(place, header, 'holdfast.node', options)).toMatchObject([
+    { cookie: 'node:a boot:boot-of-a' },
+  ]);
   await expect(publish('b')).rejects.toThrow('attached to node a');
   // Unpublish is told the id alone. The loser's takes nothing from the holder.
   expect(await unpublish('b')).toBe('OK');

@@ -19,6 +19,8 @@ export interface ControllerDeps {
   readonly now: () => number;
   /** Whether a node of that id exists; every one does where not given. */
   readonly nodeExists?: (node: string, signal: AbortSignal) => Promise<boolean>;
+  /** Which start of its kernel a node is in; undefined where that is not known. */
+  readonly bootIdOf?: (node: string, signal: AbortSignal) => Promise<string | undefined>;
 }
 
 const callTimeoutMs = 60_000;
@@ -109,7 +111,10 @@ function volumeCalls({ volumes }: ControllerDeps, holding: Holding): ControllerC
 }
 
 /** A volume's use by nodes. */
-function publishCalls({ volumes, images, nodeExists }: ControllerDeps, holding: Holding): ControllerCalls {
+function publishCalls(
+  { volumes, images, nodeExists, bootIdOf }: ControllerDeps,
+  holding: Holding,
+): ControllerCalls {
   return {
     async controllerPublishVolume(request, { signal }) {
       const { volumeId, nodeId, volumeCapability, secrets } = request;
@@ -123,8 +128,9 @@ function publishCalls({ volumes, images, nodeExists }: ControllerDeps, holding: 
         throw new RpcError(Code.NOT_FOUND, `there is no node ${nodeId}`);
       await holding(volumeId, `ControllerPublishVolume of ${volumeId} to ${nodeId}`, signal, async (own) => {
         const single = volumeCapability && isSingleNode(volumeCapability);
-        if (single && image) await images.attach(image, nodeId, secrets, own);
-        else if (single) await volumes.attach(volumeId, nodeId, secrets, own);
+        const node = { name: nodeId, bootId: single ? await bootIdOf?.(nodeId, own) : undefined };
+        if (single && image) await images.attach(image, node, secrets, own);
+        else if (single) await volumes.attach(volumeId, node, secrets, own);
         else if (!(await (image ? images.find(image, secrets, own) : volumes.find(volumeId, secrets, own))))
           throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
       });

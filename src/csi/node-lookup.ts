@@ -1,4 +1,4 @@
-import { CSINodes } from '../api/core.ts';
+import { CSINodes, Nodes } from '../api/core.ts';
 import type { KubeClient } from '../kube/client.ts';
 
 const trustForMs = 300_000;
@@ -31,3 +31,9 @@ export function nodeLookup(
     return true;
   };
 }
+
+/** A node's boot id, as its kubelet reports it. Asked each time: one that is remembered may be from before a restart. */
+export const bootIdLookup =
+  (client: KubeClient) =>
+  async (node: string, signal: AbortSignal): Promise<string | undefined> =>
+    (await client.get(Nodes, { name: node }, { signal }))?.status?.nodeInfo?.bootID || undefined;

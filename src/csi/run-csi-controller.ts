@@ -12,7 +12,7 @@ import type { ClusterConfig } from './cluster-config.ts';
 import { openClusters } from './clusters.ts';
 import { controllerService } from './controller.ts';
 import { identityService } from './identity.ts';
-import { nodeLookup } from './node-lookup.ts';
+import { bootIdLookup, nodeLookup } from './node-lookup.ts';
 import { rpcFailure } from './rpc-failure.ts';
 import { staticImages } from './rbd/static-images.ts';
 import { rbdVolumes } from './rbd/volumes.ts';
@@ -51,6 +51,7 @@ export async function runCsiController(options: CsiControllerOptions, deps: CsiD
     images: staticImages(clusters),
     now: () => clock.now(),
     nodeExists: nodeLookup(deps.client, options.driver, () => clock.now()),
+    bootIdOf: bootIdLookup(deps.client),
   });
   const server = new grpc.Server();
   addService(

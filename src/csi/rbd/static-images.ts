@@ -5,7 +5,7 @@ import { Code, RpcError } from '../../lib/grpc.ts';
 import { mapLimit } from '../../lib/map-limit.ts';
 import type { Clusters, Secrets } from '../clusters.ts';
 import { detachImage } from './detach.ts';
-import { attachedNode, lockForNode } from './node-lock.ts';
+import { attachedNode, lockForNode, type LockNode } from './node-lock.ts';
 
 /**
  * Images that a person made, and a person's PV leads to: ceph-csi's static volumes. The PV's volumeAttributes say
@@ -20,7 +20,7 @@ export interface StaticImages {
     signal: AbortSignal,
   ): Promise<{ readonly bytes: bigint } | undefined>;
   /** Lets one node have it; NotFound without the image, FailedPrecondition where another node has it. */
-  attach(image: StaticImage, node: string, secrets: Secrets, signal: AbortSignal): Promise<void>;
+  attach(image: StaticImage, node: LockNode, secrets: Secrets, signal: AbortSignal): Promise<void>;
   /** One that was never attached is no error. */
   detach(volumeId: string, node: string | undefined, secrets: Secrets, signal: AbortSignal): Promise<void>;
 }

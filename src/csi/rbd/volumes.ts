@@ -7,7 +7,7 @@ import { decodeHandle, encodeHandle, type VolumeHandle } from '../handle.ts';
 import { forget, readEntry, readTraces, rememberImageId, reserve, type JournalEntry } from '../journal.ts';
 import type { RbdParameters } from '../parameters.ts';
 import { detachImage } from './detach.ts';
-import { attachedNode, lockForNode } from './node-lock.ts';
+import { attachedNode, lockForNode, type LockNode } from './node-lock.ts';
 import type { TrashBin } from './trash-bin.ts';
 
 export interface NewVolume {
@@ -38,7 +38,7 @@ export interface RbdVolumes {
   /** Answers the size afterwards; never shrinks. */
   expand(handle: string, bytes: bigint, secrets: Secrets, signal: AbortSignal): Promise<bigint>;
   /** Lets one node have the volume; FailedPrecondition where another has it. */
-  attach(handle: string, node: string, secrets: Secrets, signal: AbortSignal): Promise<void>;
+  attach(handle: string, node: LockNode, secrets: Secrets, signal: AbortSignal): Promise<void>;
   detach(handle: string, node: string | undefined, secrets: Secrets, signal: AbortSignal): Promise<void>;
 }
 
