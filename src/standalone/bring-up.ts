@@ -119,7 +119,7 @@ async function waitForApi(
     await withDeadline('the API', stepTimeoutMs, signal, async (own) => {
       for (;;) {
         try {
-          return await client.request({ method: 'GET', path: '/readyz' }, { signal: own, timeoutMs: 2000 });
+          return await client.request({ method: 'GET', path: '/readyz' }, { signal: own, timeoutMs: 10_000 });
         } catch (error) {
           own.throwIfAborted();
           last = error;
