@@ -82,7 +82,8 @@ afterEach(async () => {
 test('a driver comes, restarts, and goes', async () => {
   const stop = await plugin();
   await eventually(() => expect(told).toEqual(['true ']));
-  expect(registry.driver('a.csi')?.endpoint).toBe('/csi/a.sock');
+  // The plugin hears of it a moment before the node counts on it.
+  await eventually(() => expect(registry.driver('a.csi')?.endpoint).toBe('/csi/a.sock'));
   await stop();
   await eventually(() => expect(gone).toEqual(['a.csi']));
   expect(registry.driver('a.csi')).toBeUndefined();
