@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { access, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { brokerThreads, type SpawnBroker } from '../src/ceph/broker/spawn-broker.ts';
+import { brokerEnvironment, type SpawnBroker } from '../src/ceph/broker/spawn-broker.ts';
 import { openCeph } from '../src/ceph/open-ceph.ts';
 import type { Ceph } from '../src/ceph/seam.ts';
 import { Secrets } from '../src/api/core.ts';
@@ -136,13 +136,7 @@ async function brokerInNode(instance: BenchInstance): Promise<SpawnBroker> {
   return () =>
     spawn('nsenter', [`--net=/proc/${init}/ns/net`, '--', process.execPath, bundle, 'broker'], {
       stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
-      env: {
-        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-        LC_ALL: 'C',
-        UV_THREADPOOL_SIZE: String(brokerThreads),
-        MALLOC_ARENA_MAX: '2',
-        LD_LIBRARY_PATH: tree.libraryPath.join(':'),
-      },
+      env: brokerEnvironment(tree.libraryPath),
     });
 }
 

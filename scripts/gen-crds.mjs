@@ -1,26 +1,14 @@
-// Writes deploy/crds/*.yaml from the zod schemas in src/api/ceph. Node 20 cannot run TypeScript, so the
-// kinds are bundled in memory and imported from a data URL.
+// Writes deploy/crds/*.yaml from the zod schemas in src/api/ceph.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { stringify } from 'yaml';
+import { importSource } from './import-source.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const bundled = await build({
-  stdin: {
-    contents: `export { cephKinds } from './src/api/ceph/kinds.ts'; export { crdOf } from './src/api/ceph/crd.ts';`,
-    resolveDir: root,
-    loader: 'ts',
-  },
-  bundle: true,
-  write: false,
-  format: 'esm',
-  platform: 'node',
-  logLevel: 'warning',
-});
-const source = Buffer.from(bundled.outputFiles[0]?.contents ?? []).toString('base64');
-const { cephKinds, crdOf } = await import(`data:text/javascript;base64,${source}`);
+const { cephKinds, crdOf } = await importSource(`
+  export { cephKinds } from './src/api/ceph/kinds.ts';
+  export { crdOf } from './src/api/ceph/crd.ts';`);
 
 const out = join(root, 'deploy/crds');
 await mkdir(out, { recursive: true });

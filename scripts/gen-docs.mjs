@@ -3,33 +3,20 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { importSource } from './import-source.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** @typedef {Record<string, any>} Schema */
 /** @typedef {{ path: string, type: string, about: string }} Field */
 
-const bundled = await build({
-  stdin: {
-    contents: `
-      export { cephClusterKind } from './src/api/ceph/ceph-cluster.ts';
-      export { cephBlockPoolKind } from './src/api/ceph/ceph-block-pool.ts';
-      export { crdOf } from './src/api/ceph/crd.ts';
-      export { reasons } from './src/api/reasons.ts';
-      export * from './src/operator/ceph-cluster/honoured.ts';
-      export * from './src/operator/block-pool/honoured.ts';`,
-    resolveDir: root,
-    loader: 'ts',
-  },
-  bundle: true,
-  write: false,
-  format: 'esm',
-  platform: 'node',
-  logLevel: 'warning',
-});
-const source = Buffer.from(bundled.outputFiles[0]?.contents ?? []).toString('base64');
-const from = await import(`data:text/javascript;base64,${source}`);
+const from = await importSource(`
+  export { cephClusterKind } from './src/api/ceph/ceph-cluster.ts';
+  export { cephBlockPoolKind } from './src/api/ceph/ceph-block-pool.ts';
+  export { crdOf } from './src/api/ceph/crd.ts';
+  export { reasons } from './src/api/reasons.ts';
+  export * from './src/operator/ceph-cluster/honoured.ts';
+  export * from './src/operator/block-pool/honoured.ts';`);
 
 /** @returns {Field} */
 function fieldAt(/** @type {Schema} */ spec, /** @type {string} */ path) {

@@ -1,26 +1,17 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { dirname, join, normalize, resolve } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import type { CliProcess } from '../src/cli/context.ts';
 import { addVerbs } from '../src/cli/verbs.ts';
 import type { RoleProcess } from '../src/roles/role-process.ts';
 import { addRoles } from '../src/roles/roles.ts';
+import { read, tracked } from './support/tracked-files.ts';
 
 // What the Markdown files say of this tree is held to the tree: links, file names, commands, flags, rooms.
 
-const root = resolve(import.meta.dirname, '..');
-const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: root,
-  encoding: 'utf8',
-})
-  .split('\n')
-  .filter((path) => path !== '');
 const folders = new Set(
   tracked.flatMap((path) => path.split('/').map((_, depth, parts) => parts.slice(0, depth).join('/'))),
 );
-const read = (path: string) => readFileSync(join(root, path), 'utf8');
 const pages = tracked.filter((path) => path.endsWith('.md'));
 const main = read('src/main.ts');
 const cli = read('docs/reference/cli.md');

@@ -1,10 +1,11 @@
 import { systemClock } from '../../src/lib/clock.ts';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readInstance } from '../../src/standalone/instance.ts';
+import { eventually } from '../support/eventually.ts';
 import { tracesOf, withWords, type SeenProcess } from '../support/instance-traces.ts';
+import { shellPod } from '../support/shell-pod.ts';
 import { examples, standaloneInstance } from '../support/standalone.ts';
 
 // kill -9, one process after the other, on one instance, while a pod writes and fsyncs without a pause. Each
@@ -35,38 +36,10 @@ while true; do
   sleep 0.05
 done`;
 
-const pod = (name: string, claimName: string, script: string) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, namespace: 'default' },
-  spec: {
-    restartPolicy: 'Never',
-    terminationGracePeriodSeconds: 1,
-    containers: [
-      {
-        name: 'main',
-        image: 'busybox',
-        command: ['sh', '-c', script],
-        volumeMounts: [{ name: 'data', mountPath: '/data' }],
-      },
-    ],
-    volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
-  },
-});
-
 async function apply(...objects: readonly object[]): Promise<void> {
   const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
   const ended = await kubectlOutcome(['apply', '-f', '-'], list);
   if (ended.code !== 0) throw new Error(ended.stderr);
-}
-
-async function eventually(what: string, limitMs: number, look: () => Promise<boolean>): Promise<number> {
-  const startedMs = performance.now();
-  while (!(await look().catch(() => false))) {
-    if (performance.now() - startedMs > limitMs) throw new Error(`${what}: not within ${limitMs} ms`);
-    await sleep(100);
-  }
-  return performance.now() - startedMs;
 }
 
 const processes = async () => {
@@ -161,7 +134,10 @@ async function clusterHealthy(limitMs: number): Promise<number> {
 
 /** A claim binds and a pod on it reads what it wrote: every part of the way works. */
 async function newVolumeWorks(name: string): Promise<void> {
-  await apply(claim(name), pod(name, name, 'echo hello > /data/file && sync /data/file && cat /data/file'));
+  await apply(
+    claim(name),
+    shellPod(name, 'echo hello > /data/file && sync /data/file && cat /data/file', name),
+  );
   await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', `pod/${name}`, '--timeout=60s');
   expect(await kubectl('logs', name)).toBe('hello\n');
   await kubectl('delete', 'pod', name, '--wait');
@@ -179,7 +155,7 @@ beforeAll(async () => {
   await kubectl('delete', 'pod', 'holdfast-demo-reader', '--wait');
   await kubectl('delete', 'pvc', 'holdfast-demo', '--wait');
   await kubectl('apply', '-f', join(examples, 'ceph/toolbox.yaml'));
-  const writer = pod('writer', 'writer', writing);
+  const writer = shellPod('writer', writing, 'writer');
   await apply(claim('writer'), { ...writer, metadata: { ...writer.metadata, labels: { app: 'writer' } } });
   await kubectl('wait', '--for=condition=Ready', 'pod/writer', '--timeout=60s');
   await kubectl('-n', 'rook-ceph', 'rollout', 'status', 'deploy/rook-ceph-tools', '--timeout=60s');
@@ -357,7 +333,7 @@ test('after all of it nothing is there twice, nothing leaked, and every line is 
   await kubectl('delete', 'pod', 'writer', '--wait');
   // Lines 1, 2, 3, ... without a gap or a half line, read by another pod after a new mount.
   const check = `awk '$0 != "line " NR { print "line " NR " is: " $0; bad = 1; exit 1 } END { if (!bad) print NR }' /data/log`;
-  await apply(pod('checker', 'writer', check));
+  await apply(shellPod('checker', check, 'writer'));
   await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/checker', '--timeout=60s');
   const lines = Number(await kubectl('logs', 'checker'));
   console.log(`${lines} lines, all there`);

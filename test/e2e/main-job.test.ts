@@ -6,7 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { mapLimit } from '../../src/lib/map-limit.ts';
 import { readInstance } from '../../src/standalone/instance.ts';
+import { eventually } from '../support/eventually.ts';
 import { noTraces, stillRunning, tracesOf, withWords, type Traces } from '../support/instance-traces.ts';
+import { shellPod } from '../support/shell-pod.ts';
 import { bundle, examples, run, standaloneInstance } from '../support/standalone.ts';
 
 // The main job as a person runs it: the built bundle, one instance, real Ceph. The tests are one story and
@@ -55,15 +57,6 @@ const words = (text: string) => text.trim().split(/\s+/);
 const json = async <T>(...args: string[]) => JSON.parse(await kubectl(...args, '-o', 'json')) as T;
 const toolbox = (...command: string[]) =>
   kubectl('-n', 'rook-ceph', 'exec', 'deploy/rook-ceph-tools', '--', ...command);
-
-async function eventually(what: string, limitMs: number, look: () => Promise<boolean>): Promise<number> {
-  const startedMs = performance.now();
-  while (!(await look().catch(() => false))) {
-    if (performance.now() - startedMs > limitMs) throw new Error(`${what}: not within ${limitMs} ms`);
-    await sleep(200);
-  }
-  return performance.now() - startedMs;
-}
 
 async function clusterReady(limitMs: number): Promise<number> {
   return await eventually('Ceph Ready and healthy', limitMs, async () => {
@@ -248,27 +241,12 @@ test('exec, with stdin and on a terminal, and its exit code', async () => {
   expect(terminal.stdout).toContain('read <typed>');
 });
 
-const ticker = (name: string) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, namespace: 'default' },
-  spec: {
-    restartPolicy: 'Never',
-    terminationGracePeriodSeconds: 1,
-    containers: [
-      {
-        name: 'main',
-        image: 'busybox',
-        command: ['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.2; done'],
-      },
-    ],
-  },
-});
+const ticker = shellPod('ticker', 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.2; done');
 
 test('apply, logs -f to the end of the pod, wait, delete', async () => {
-  const applied = await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(ticker('ticker')));
+  const applied = await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(ticker));
   expect(applied).toMatchObject({ code: 0, stdout: 'pod/ticker created\n' });
-  const again = await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(ticker('ticker')));
+  const again = await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(ticker));
   expect(again).toMatchObject({ code: 0, stdout: 'pod/ticker unchanged\n' });
   await eventually('the pod has started', 20_000, async () => {
     const phase = await kubectl('get', 'pod', 'ticker', '-o', 'jsonpath={.status.phase}');
@@ -287,7 +265,9 @@ test('apply, logs -f to the end of the pod, wait, delete', async () => {
 
 test('no file of the host shows in a pod, not even in one that sees all of its node', async () => {
   const pod = {
-    ...ticker('looker'),
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'looker', namespace: 'default' },
     spec: {
       restartPolicy: 'Never',
       hostPID: true,

@@ -1,5 +1,7 @@
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
+import { afterAll, beforeAll } from 'vitest';
+import { startTestApi } from './api-server.ts';
 
 // Answers are read freely by tests: what is not there fails the expectation.
 export type Loose = { [key: string]: Loose } & { readonly length?: number };
@@ -49,5 +51,25 @@ export function callsTo(url: string): TestCalls {
         close: () => own.abort(),
       };
     },
+  };
+}
+
+/** Raw HTTP against a test API that the tests of one file share. */
+export function sharedTestApi(): TestCalls {
+  let calls: TestCalls | undefined;
+  let close: (() => Promise<void>) | undefined;
+  beforeAll(async () => {
+    const api = await startTestApi();
+    close = api.close;
+    calls = callsTo(api.url);
+  });
+  afterAll(() => close?.());
+  const started = (): TestCalls => {
+    if (!calls) throw new Error('the API is there only while tests run');
+    return calls;
+  };
+  return {
+    call: (...request) => started().call(...request),
+    watch: (path) => started().watch(path),
   };
 }

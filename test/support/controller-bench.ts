@@ -1,4 +1,5 @@
 import type { Node, Pod } from 'kubernetes-types/core/v1.js';
+import { onTestFinished, vi } from 'vitest';
 import { Leases, Nodes, Pods } from '../../src/api/core.ts';
 import {
   refOf,
@@ -8,6 +9,7 @@ import {
   type Stored,
 } from '../../src/api/resource.ts';
 import { createManager } from '../../src/control/manager.ts';
+import type { Cache } from '../../src/kube/cache.ts';
 import { cacheSet } from '../../src/kube/cache-set.ts';
 import type { KubeClient, Selection } from '../../src/kube/client.ts';
 import { createEventRecorder } from '../../src/kube/events.ts';
@@ -42,7 +44,6 @@ export interface Bench {
     body: object,
     subresource?: 'status',
   ): Promise<Stored<T>>;
-  close(): Promise<void>;
 }
 
 export interface BenchOptions {
@@ -56,8 +57,13 @@ export interface BenchOptions {
 }
 
 const limitMs = 40_000;
+// A real API server answers here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
-/** The real API server with some of the controllers, and nodes that only pretend to run pods. */
+/**
+ * The real API server with some of the controllers, and nodes that only pretend to run pods. It is taken down
+ * when the test that started it is over.
+ */
 export async function startBench(registers: readonly Register[], options: BenchOptions = {}): Promise<Bench> {
   const { clock = systemClock, log = silentLogger } = options;
   const api = await startTestApi();
@@ -79,6 +85,13 @@ export async function startBench(registers: readonly Register[], options: BenchO
   const running = [manager.run(signal)];
   if (options.kubelet !== false) running.push(pretendKubelet(client, clock, log, signal));
   const caches = cacheSet({ client, clock: systemClock, log });
+  onTestFinished(async () => {
+    stopping.abort(new Error('the test is over'));
+    await Promise.all(running);
+    await caches.close();
+    await client.close();
+    await api.close();
+  });
 
   return {
     url: api.url,
@@ -88,31 +101,7 @@ export async function startBench(registers: readonly Register[], options: BenchO
     async until(resource, ready, selection = {}) {
       const cache = caches.cache(resource, selection);
       await cache.synced(signal);
-      return await new Promise((resolve, reject) => {
-        const look = () => {
-          let result;
-          try {
-            result = ready(cache.list());
-          } catch (error) {
-            result = undefined;
-            last = error;
-          }
-          if (result === undefined || result === false || result === null) return;
-          clearTimeout(timer);
-          subscription[Symbol.dispose]();
-          resolve(result);
-        };
-        let last: unknown;
-        const subscription = cache.onChange(look);
-        const timer = setTimeout(() => {
-          subscription[Symbol.dispose]();
-          const state = JSON.stringify(
-            cache.list().map(({ metadata, ...rest }) => ({ name: metadata.name, ...rest })),
-          );
-          reject(new Error(`did not happen: ${String(ready)}; ${state.slice(0, 3000)}`, { cause: last }));
-        }, limitMs);
-        look();
-      });
+      return await whenReady(cache, ready);
     },
     all: async (resource, selection = {}) => (await client.list(resource, selection, { signal })).items,
     create: (resource, object) => client.create(resource, object, { signal }),
@@ -123,14 +112,38 @@ export async function startBench(registers: readonly Register[], options: BenchO
     },
     merge: (resource, ref, body, subresource) =>
       client.patch(resource, ref, { type: 'merge', body }, { signal, subresource }),
-    async close() {
-      stopping.abort(new Error('the test is over'));
-      await Promise.all(running);
-      await caches.close();
-      await client.close();
-      await api.close();
-    },
   };
+}
+
+/** Looks at each change until `ready` gives something; what was there instead is told when it never does. */
+async function whenReady<T extends KubeObject, R>(
+  cache: Cache<T>,
+  ready: (objects: readonly Stored<T>[]) => R | undefined | false,
+): Promise<R> {
+  return await new Promise((resolve, reject) => {
+    let last: unknown;
+    const look = () => {
+      let result;
+      try {
+        result = ready(cache.list());
+      } catch (error) {
+        last = error;
+      }
+      if (result === undefined || result === false || result === null) return;
+      clearTimeout(timer);
+      subscription[Symbol.dispose]();
+      resolve(result);
+    };
+    const subscription = cache.onChange(look);
+    const timer = setTimeout(() => {
+      subscription[Symbol.dispose]();
+      const state = JSON.stringify(
+        cache.list().map(({ metadata, ...rest }) => ({ name: metadata.name, ...rest })),
+      );
+      reject(new Error(`did not happen: ${String(ready)}; ${state.slice(0, 3000)}`, { cause: last }));
+    }, limitMs);
+    look();
+  });
 }
 
 /** A Ready node that can take pods. */

@@ -18,21 +18,20 @@ export interface BrokerCommand {
   readonly libraryPath?: readonly string[];
 }
 
-/**
- * The child gets an environment of its own: no CEPH_CONF, CEPH_ARGS or CEPH_KEYRING of ours reaches librados, and
- * no secret is in it.
- */
+/** The child's environment, of its own: no CEPH_CONF, CEPH_ARGS or CEPH_KEYRING of ours reaches librados, and no secret is in it. */
+export const brokerEnvironment = (libraryPath: readonly string[]): Record<string, string> => ({
+  PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+  LC_ALL: 'C',
+  UV_THREADPOOL_SIZE: String(brokerThreads),
+  // An arena per pool thread kept tens of MiB that were long freed.
+  MALLOC_ARENA_MAX: '2',
+  ...(libraryPath.length > 0 ? { LD_LIBRARY_PATH: libraryPath.join(':') } : {}),
+});
+
 export const brokerSpawner =
   ({ command, args, libraryPath = [] }: BrokerCommand): SpawnBroker =>
   () =>
     spawn(command, [...heapLimits, ...args], {
       stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
-      env: {
-        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-        LC_ALL: 'C',
-        UV_THREADPOOL_SIZE: String(brokerThreads),
-        // An arena per pool thread kept tens of MiB that were long freed.
-        MALLOC_ARENA_MAX: '2',
-        ...(libraryPath.length > 0 ? { LD_LIBRARY_PATH: libraryPath.join(':') } : {}),
-      },
+      env: brokerEnvironment(libraryPath),
     });

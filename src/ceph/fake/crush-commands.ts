@@ -67,13 +67,18 @@ function dumpRule(state: FakeState, name: string, rule: FakeRule) {
   };
 }
 
-const osdNode = (osd: FakeOsd, depth: number, live: boolean) => ({
+/** How a tree of CRUSH names an OSD. */
+export const osdLeaf = (osd: FakeOsd) => ({
   id: osd.id,
   ...(osd.deviceClass === undefined ? {} : { device_class: osd.deviceClass }),
   name: `osd.${osd.id}`,
   type: 'osd',
   type_id: 0,
   crush_weight: osd.crushWeight,
+});
+
+const osdNode = (osd: FakeOsd, depth: number, live: boolean) => ({
+  ...osdLeaf(osd),
   depth,
   ...(depth > 0 ? { pool_weights: {} } : {}),
   ...(live

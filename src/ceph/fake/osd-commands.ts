@@ -1,4 +1,4 @@
-import { crushTree } from './crush-commands.ts';
+import { crushTree, osdLeaf } from './crush-commands.ts';
 import {
   fail,
   flag,
@@ -107,12 +107,7 @@ const osdEntry = (osd: FakeOsd) => ({
 
 function df({ state }: FakeCall) {
   const nodes = [...state.osds.values()].map((osd) => ({
-    id: osd.id,
-    ...(osd.deviceClass === undefined ? {} : { device_class: osd.deviceClass }),
-    name: `osd.${osd.id}`,
-    type: 'osd',
-    type_id: 0,
-    crush_weight: osd.crushWeight,
+    ...osdLeaf(osd),
     depth: 2,
     pool_weights: {},
     reweight: osd.in ? osd.weight : 0,

@@ -1,7 +1,7 @@
 import type { StatefulSet } from 'kubernetes-types/apps/v1.js';
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test, vi } from 'vitest';
-import { addNode, beat, startBench, type Bench } from '../../../test/support/controller-bench.ts';
+import { expect, test } from 'vitest';
+import { addNode, beat, startBench } from '../../../test/support/controller-bench.ts';
 import {
   ClusterRoles,
   ConfigMaps,
@@ -26,22 +26,13 @@ import { eventExpiry } from './event-expiry.ts';
 import { isReady } from './pod-state.ts';
 import { statefulSetController } from './stateful-set-controller.ts';
 
-// A real API server answers here, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
-
-let bench: Bench | undefined;
-afterEach(async () => {
-  await bench?.close();
-  bench = undefined;
-});
-
 const template = (app: string, image = 'one') => ({
   metadata: { labels: { app } },
   spec: { containers: [{ name: 'c', image, ports: [{ containerPort: 80 }] }] },
 });
 
 test('all together: a namespace with a workload behind a Service comes, survives a restart of the controllers, and goes', async () => {
-  const running = (bench = await startBench([], {}));
+  const running = await startBench([], {});
   const { client, environment } = running;
   const begin = () => {
     const stop = new AbortController();
@@ -95,7 +86,7 @@ test('all together: a namespace with a workload behind a Service comes, survives
 });
 
 test('a Job that is over is collected with its pods', async () => {
-  const running = (bench = await startBench(controllerTable));
+  const running = await startBench(controllerTable);
   await addNode(running, 'n1');
   await beat(running, 'n1');
   await running.create(Jobs, {
@@ -133,9 +124,9 @@ const statefulSet = (replicas: number): StatefulSet => ({
 });
 
 test('a StatefulSet counts up one by one, keeps names and claims, updates from the top and counts down', async () => {
-  const running = (bench = await startBench([
+  const running = await startBench([
     (manager, environment) => manager.add(statefulSetController(environment)),
-  ]));
+  ]);
   await addNode(running, 'n1');
   const born: string[] = [];
   const names = (pods: readonly Pod[]) => pods.map((pod) => pod.metadata?.name ?? '').sort();
@@ -186,9 +177,9 @@ test('a StatefulSet counts up one by one, keeps names and claims, updates from t
 });
 
 test('a budget allows what is above its floor', async () => {
-  const running = (bench = await startBench([
+  const running = await startBench([
     (manager, environment) => manager.add(disruptionController(environment)),
-  ]));
+  ]);
   await addNode(running, 'n1');
   const mon = (name: string): Pod => ({
     metadata: { name, namespace: 'default', labels: { app: 'mon' } },
@@ -221,9 +212,9 @@ test('a budget allows what is above its floor', async () => {
 });
 
 test('an aggregated role has the rules of those it selects, and loses them with those', async () => {
-  const running = (bench = await startBench([
+  const running = await startBench([
     (manager, environment) => manager.add(clusterRoleAggregationController(environment)),
-  ]));
+  ]);
   const rule = { apiGroups: ['ceph.rook.io'], resources: ['cephclusters'], verbs: ['get'] };
   await running.create(ClusterRoles, {
     metadata: { name: 'sum' },
@@ -242,10 +233,9 @@ test('an aggregated role has the rules of those it selects, and loses them with 
 
 test('an event goes an hour after it last happened', async () => {
   const clock = virtualClock(Date.now());
-  const running = (bench = await startBench(
-    [(manager, environment) => manager.addTask(eventExpiry(environment))],
-    { clock },
-  ));
+  const running = await startBench([(manager, environment) => manager.addTask(eventExpiry(environment))], {
+    clock,
+  });
   const event = (name: string, lastTimestamp: string) => ({
     metadata: { name, namespace: 'default' },
     involvedObject: { kind: 'Pod', name: 'p', namespace: 'default' },

@@ -1,7 +1,7 @@
 import type { DaemonSet } from 'kubernetes-types/apps/v1.js';
 import type { Job } from 'kubernetes-types/batch/v1.js';
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import { ControllerRevisions, DaemonSets, Jobs, Nodes, Pods } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
@@ -11,19 +11,11 @@ import { jobController } from './job-controller.ts';
 import { isActive, isReady } from './pod-state.ts';
 import { schedulerController } from './scheduler.ts';
 
-// A real API server answers here, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
-
-let bench: Bench | undefined;
-afterEach(async () => {
-  await bench?.close();
-  bench = undefined;
-});
 const startDaemons = async () =>
-  (bench = await startBench([
+  await startBench([
     (manager, environment) => manager.add(daemonSetController(environment)),
     (manager, environment) => manager.add(schedulerController(environment)),
-  ]));
+  ]);
 
 const daemon = (spec: Partial<DaemonSet['spec']> = {}): DaemonSet => ({
   metadata: { name: 'plugin', namespace: 'default' },
@@ -124,7 +116,6 @@ const startJobs = async () => {
     clock,
     kubelet: false,
   });
-  bench = running;
   return { running, clock };
 };
 const job = (spec: Partial<Job['spec']> = {}): Job => ({

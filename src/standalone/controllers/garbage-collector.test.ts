@@ -1,22 +1,14 @@
-import { afterEach, expect, test, vi } from 'vitest';
-import { startBench, type Bench, type BenchOptions } from '../../../test/support/controller-bench.ts';
+import { expect, test } from 'vitest';
+import { startBench, type BenchOptions } from '../../../test/support/controller-bench.ts';
 import { ConfigMaps, CustomResourceDefinitions, Secrets } from '../../api/core.ts';
 import { resource, type KubeObject, type Stored } from '../../api/resource.ts';
 import { garbageCollector } from './garbage-collector.ts';
 
-// A real API server answers here, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
-
-let bench: Bench | undefined;
-afterEach(async () => {
-  await bench?.close();
-  bench = undefined;
-});
 const start = async (through?: BenchOptions['through']) =>
-  (bench = await startBench(
+  await startBench(
     [(manager, environment) => manager.addTask(garbageCollector(environment))],
     through && { through },
-  ));
+  );
 
 const ownedBy = (owner: Stored<KubeObject>, block = true) => ({
   apiVersion: owner.apiVersion,

@@ -1,20 +1,11 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { addNode, beat, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import { Nodes, Pods } from '../../api/core.ts';
 import { virtualClock, type VirtualClock } from '../../lib/clock.ts';
 import { nodeLifecycleController } from './node-lifecycle.ts';
 import { podCollector } from './pod-collector.ts';
 import { taintEvictionController } from './taint-eviction.ts';
-
-// A real API server answers here, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
-
-let bench: Bench | undefined;
-afterEach(async () => {
-  await bench?.close();
-  bench = undefined;
-});
 
 async function start(): Promise<{ running: Bench; clock: VirtualClock }> {
   const clock = virtualClock(Date.now());
@@ -26,7 +17,6 @@ async function start(): Promise<{ running: Bench; clock: VirtualClock }> {
     ],
     { clock },
   );
-  bench = running;
   return { running, clock };
 }
 

@@ -1,5 +1,5 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import {
   Events,
@@ -12,16 +12,8 @@ import {
 import { ephemeralVolumeController } from './ephemeral-volumes.ts';
 import { schedulerController } from './scheduler.ts';
 
-// A real API server answers here, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
-
-let bench: Bench | undefined;
-afterEach(async () => {
-  await bench?.close();
-  bench = undefined;
-});
 const start = async () =>
-  (bench = await startBench([(manager, environment) => manager.add(schedulerController(environment))]));
+  await startBench([(manager, environment) => manager.add(schedulerController(environment))]);
 
 const pod = (name: string, spec: Partial<Pod['spec']> = {}, labels: Record<string, string> = {}): Pod => ({
   metadata: { name, namespace: 'default', labels },
@@ -237,10 +229,10 @@ test('a spread constraint keeps zones level', async () => {
 });
 
 test('an ephemeral volume’s claim is made for its pod, and the pod waits for it', async () => {
-  const running = (bench = await startBench([
+  const running = await startBench([
     (manager, environment) => manager.add(schedulerController(environment)),
     (manager, environment) => manager.add(ephemeralVolumeController(environment)),
-  ]));
+  ]);
   await addNode(running, 'n1');
   const { spec } = claim('fast');
   const volumes = [{ name: 'tmp', ephemeral: { volumeClaimTemplate: { spec } } }];

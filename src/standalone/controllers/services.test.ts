@@ -1,7 +1,7 @@
 import type { Pod } from 'kubernetes-types/core/v1.js';
 import type { EndpointSlice } from 'kubernetes-types/discovery/v1.js';
 import type { Stored } from '../../api/resource.ts';
-import { afterEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
 import {
   ConfigMaps,
@@ -16,15 +16,6 @@ import { endpointsController } from './endpoints-controller.ts';
 import { endpointsMirrorController } from './endpoints-mirror.ts';
 import { namespaceController } from './namespace-controller.ts';
 import { namespaceDefaultsController } from './namespace-defaults.ts';
-
-// A real API server answers here, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
-
-let bench: Bench | undefined;
-afterEach(async () => {
-  await bench?.close();
-  bench = undefined;
-});
 
 const backend = (name: string, annotations: Record<string, string> = {}): Pod => ({
   metadata: { name, namespace: 'default', labels: { app: 'web' }, annotations },
@@ -44,9 +35,7 @@ const web = {
 };
 
 test('a Service’s endpoints follow its pods: ready, not ready, terminating, gone', async () => {
-  const running = (bench = await startBench([
-    (manager, environment) => manager.add(endpointsController(environment)),
-  ]));
+  const running = await startBench([(manager, environment) => manager.add(endpointsController(environment))]);
   await addNode(running, 'n1', { labels: { 'topology.kubernetes.io/zone': 'z' } });
   await running.create(Services, web);
   await slicesOf(running, (slices) => slices.length === 1 && (slices[0]?.endpoints ?? []).length === 0);
@@ -91,9 +80,7 @@ test('a Service’s endpoints follow its pods: ready, not ready, terminating, go
 });
 
 test('publishNotReadyAddresses counts pods before they are ready, and a headless Service is marked', async () => {
-  const running = (bench = await startBench([
-    (manager, environment) => manager.add(endpointsController(environment)),
-  ]));
+  const running = await startBench([(manager, environment) => manager.add(endpointsController(environment))]);
   await addNode(running, 'n1');
   const spec = { ...web.spec, clusterIP: 'None', publishNotReadyAddresses: true };
   await running.create(Services, { ...web, spec });
@@ -116,10 +103,10 @@ test('publishNotReadyAddresses counts pods before they are ready, and a headless
 });
 
 test('endpoints written by hand for a Service without a selector are shown as slices', async () => {
-  const running = (bench = await startBench([
+  const running = await startBench([
     (manager, environment) => manager.add(endpointsController(environment)),
     (manager, environment) => manager.add(endpointsMirrorController(environment)),
-  ]));
+  ]);
   const { selector: _none, ...spec } = web.spec;
   await running.create(Services, { ...web, spec });
   const ports = [{ name: 'http', port: 9 }];
@@ -144,13 +131,13 @@ test('endpoints written by hand for a Service without a selector are shown as sl
 });
 
 const startNamespaces = async () =>
-  (bench = await startBench(
+  await startBench(
     [
       (manager, environment) => manager.add(namespaceController(environment)),
       (manager, environment) => manager.add(namespaceDefaultsController(environment)),
     ],
     { rootCa: 'PEM' },
-  ));
+  );
 
 test('every namespace has its account and the CA, and gets them back', async () => {
   const running = await startNamespaces();

@@ -1,6 +1,6 @@
 import type { Deployment } from 'kubernetes-types/apps/v1.js';
-import { afterEach, expect, test, vi } from 'vitest';
-import { addNode, startBench, type Bench } from '../../../test/support/controller-bench.ts';
+import { expect, test } from 'vitest';
+import { addNode, startBench } from '../../../test/support/controller-bench.ts';
 import { Deployments, Events, Pods, ReplicaSets } from '../../api/core.ts';
 import { hasCondition } from '../../control/conditions.ts';
 import type { KubeClient } from '../../kube/client.ts';
@@ -8,17 +8,8 @@ import { deploymentController } from './deployment-controller.ts';
 import { isActive, isReady } from './pod-state.ts';
 import { replicaSetController } from './replica-set-controller.ts';
 
-// A real API server answers here, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 });
-
-let bench: Bench | undefined;
-afterEach(async () => {
-  await bench?.close();
-  bench = undefined;
-});
-
 const start = async () => {
-  bench = await startBench([
+  const bench = await startBench([
     (manager, environment) => manager.add(deploymentController(environment)),
     (manager, environment) => manager.add(replicaSetController(environment)),
   ]);
@@ -208,7 +199,7 @@ const lateNews = (client: KubeClient): KubeClient => ({
 });
 
 test('a ReplicaSet that does not hear of its pods for long makes and removes none too many', async () => {
-  bench = await startBench([(manager, environment) => manager.add(replicaSetController(environment))], {
+  const bench = await startBench([(manager, environment) => manager.add(replicaSetController(environment))], {
     through: lateNews,
   });
   const { create, merge, until, all } = bench;

@@ -1,15 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { callsTo, type TestCalls } from '../../../../test/support/api-call.ts';
-import { startTestApi, type TestApi } from '../../../../test/support/api-server.ts';
+import { describe, expect, test } from 'vitest';
+import { sharedTestApi } from '../../../../test/support/api-call.ts';
 import { serviceRange } from './cluster-ip.ts';
 
-let api: TestApi;
-let call: TestCalls['call'];
-beforeAll(async () => {
-  api = await startTestApi();
-  ({ call } = callsTo(api.url));
-});
-afterAll(() => api.close());
+const { call } = sharedTestApi();
 const merge = { 'content-type': 'application/merge-patch+json' };
 const containers = [{ name: 'c', image: 'busybox' }];
 

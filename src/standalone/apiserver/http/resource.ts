@@ -181,16 +181,15 @@ async function patch(exchange: Exchange): Promise<Answer> {
   if (contentType !== patchTypes.apply && query.get('force') !== null)
     throw badRequest('force: Forbidden: may not be specified for non-apply patch');
   const text = await readBody(req, caller.signal);
-  const { object, created } = await patchObject(
-    deps,
+  const { object, created } = await patchObject(deps, {
     kind,
-    route.namespace,
+    namespace: route.namespace,
     name,
-    route.subresource as WritePart,
-    { contentType, text, force: isTrue(query.get('force')) },
+    part: route.subresource as WritePart,
+    request: { contentType, text, force: isTrue(query.get('force')) },
     options,
     caller,
-  );
+  });
   return present(exchange, created ? 201 : 200, object);
 }
 

@@ -1,14 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { callsTo, type Answer, type TestCalls } from '../../../../test/support/api-call.ts';
-import { startTestApi, type TestApi } from '../../../../test/support/api-server.ts';
+import { expect, test } from 'vitest';
+import { sharedTestApi, type Answer } from '../../../../test/support/api-call.ts';
 
-let api: TestApi;
-let call: TestCalls['call'];
-beforeAll(async () => {
-  api = await startTestApi();
-  ({ call } = callsTo(api.url));
-});
-afterAll(() => api.close());
+const { call } = sharedTestApi();
 
 const maps = '/api/v1/namespaces/default/configmaps';
 const configMap = (name: string, data: Record<string, string>, more: object = {}) => ({

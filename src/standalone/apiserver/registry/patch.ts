@@ -35,6 +35,17 @@ export interface PatchRequest {
   readonly force: boolean;
 }
 
+/** What is patched, by what, and who asks. */
+export interface PatchCall {
+  readonly kind: KindInfo;
+  readonly namespace: string | undefined;
+  readonly name: string;
+  readonly part: WritePart;
+  readonly request: PatchRequest;
+  readonly options: WriteOptions;
+  readonly caller: Caller;
+}
+
 export interface Patched {
   readonly object: ApiObject;
   readonly created: boolean;
@@ -71,20 +82,11 @@ function patchedBy(kind: KindInfo, contentType: string, patch: Json): (live: Api
 }
 
 /** PATCH in all its four forms. */
-export async function patchObject(
-  deps: RegistryDeps,
-  kind: KindInfo,
-  namespace: string | undefined,
-  name: string,
-  part: WritePart,
-  request: PatchRequest,
-  options: WriteOptions,
-  caller: Caller,
-): Promise<Patched> {
-  if (request.contentType === patchTypes.apply)
-    return await applyObject(deps, kind, namespace, name, part, request, options, caller);
+export async function patchObject(deps: RegistryDeps, call: PatchCall): Promise<Patched> {
+  const { kind, namespace, request, options, caller } = call;
+  if (request.contentType === patchTypes.apply) return await applyObject(deps, call);
   const patch = patchedBy(kind, request.contentType, parsed(request.text, false));
-  const object = await writeChange(deps, kind, namespace, name, part, options, caller, (live) => {
+  const object = await changeLive(deps, call, (live) => {
     const result = bodyObject(
       kind,
       refusing(() => patch(live)),
@@ -94,6 +96,12 @@ export async function patchObject(
   });
   return { object, created: false };
 }
+
+const changeLive = (
+  deps: RegistryDeps,
+  { kind, namespace, name, part, options, caller }: PatchCall,
+  change: Parameters<typeof writeChange>[7],
+) => writeChange(deps, kind, namespace, name, part, options, caller, change);
 
 /** A patch that does not fit the object is the caller's fault, not ours. */
 function refusing<T>(patch: () => T): T {
@@ -105,16 +113,8 @@ function refusing<T>(patch: () => T): T {
   }
 }
 
-async function applyObject(
-  deps: RegistryDeps,
-  kind: KindInfo,
-  namespace: string | undefined,
-  name: string,
-  part: WritePart,
-  request: PatchRequest,
-  options: WriteOptions,
-  caller: Caller,
-): Promise<Patched> {
+async function applyObject(deps: RegistryDeps, call: PatchCall): Promise<Patched> {
+  const { kind, namespace, name, part, request, options, caller } = call;
   const body = parsed(request.text, true);
   if (isObject(body) && (body['apiVersion'] === undefined || body['kind'] === undefined))
     throw badRequest('apiVersion and kind must be set in an apply patch');
@@ -143,7 +143,7 @@ async function applyObject(
   // The first try is for what is there; an absent object is made, unless someone makes it just then.
   for (let attempt = 0; attempt < 5; attempt++) {
     try {
-      const object = await writeChange(deps, kind, namespace, name, part, options, caller, (live) => {
+      const object = await changeLive(deps, call, (live) => {
         const result = apply(live);
         const managedFields = result.metadata?.managedFields;
         const next = shaped(kind, result, options.fieldValidation, caller);

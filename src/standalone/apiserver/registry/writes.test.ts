@@ -1,17 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { callsTo, type TestCalls } from '../../../../test/support/api-call.ts';
-import { startTestApi, type TestApi } from '../../../../test/support/api-server.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { sharedTestApi } from '../../../../test/support/api-call.ts';
 
-let api: TestApi;
-let call: TestCalls['call'];
+const { call } = sharedTestApi();
 let run = 0;
 let maps: string;
 let pods: string;
-beforeAll(async () => {
-  api = await startTestApi();
-  ({ call } = callsTo(api.url));
-});
-afterAll(() => api.close());
 beforeEach(async () => {
   const namespace = `t${run++}`;
   await call('POST', '/api/v1/namespaces', { metadata: { name: namespace } });

@@ -57,6 +57,10 @@ export function claimBinder(deps: BinderDeps): Reconciler<PersistentVolumeClaim>
 async function followVolume(deps: BinderDeps, claim: Claim, context: ReconcileContext): Promise<Outcome> {
   const name = claim.spec?.volumeName ?? '';
   const completed = claim.metadata.annotations?.[bindCompleted] !== undefined;
+  const refuse = async (reason: string, message: string) => {
+    deps.events.event(claim, 'Warning', reason, message);
+    return await setPending(deps, claim, context);
+  };
   const volume = deps.volumes.get({ name }) ?? (await deps.client.get(PersistentVolumes, { name }, context));
   if (!volume) {
     if (!completed) return await setPending(deps, claim, context);
@@ -66,13 +70,7 @@ async function followVolume(deps: BinderDeps, claim: Claim, context: ReconcileCo
   if (isClaimedBy(volume, claim)) {
     const wrong = completed ? undefined : mismatch(volume, claim);
     if (wrong === undefined) return await bind(deps, claim, volume, context);
-    deps.events.event(
-      claim,
-      'Warning',
-      'VolumeMismatch',
-      `Cannot bind to requested volume "${name}": ${wrong}`,
-    );
-    return await setPending(deps, claim, context);
+    return await refuse('VolumeMismatch', `Cannot bind to requested volume "${name}": ${wrong}`);
   }
   if (completed) {
     const misbound = 'Two claims are bound to the same volume, this one is bound incorrectly';
@@ -80,23 +78,11 @@ async function followVolume(deps: BinderDeps, claim: Claim, context: ReconcileCo
   }
   if (volume.spec?.claimRef) {
     const other = `${volume.spec.claimRef.namespace}/${volume.spec.claimRef.name}`;
-    deps.events.event(
-      claim,
-      'Warning',
-      'FailedBinding',
-      `volume "${name}" already bound to a different claim: ${other}`,
-    );
-    return await setPending(deps, claim, context);
+    return await refuse('FailedBinding', `volume "${name}" already bound to a different claim: ${other}`);
   }
   const wrong = mismatch(volume, claim);
   if (wrong === undefined) return await bind(deps, claim, volume, context);
-  deps.events.event(
-    claim,
-    'Warning',
-    'VolumeMismatch',
-    `Cannot bind to requested volume "${name}": ${wrong}`,
-  );
-  return await setPending(deps, claim, context);
+  return await refuse('VolumeMismatch', `Cannot bind to requested volume "${name}": ${wrong}`);
 }
 
 async function findOrProvision(deps: BinderDeps, claim: Claim, context: ReconcileContext): Promise<Outcome> {
