@@ -262,7 +262,7 @@ done`;
 
 test('a volume whose daemon is killed is healed under its pod, however the pod mounts it', async () => {
   const before = new Set(programs(await processes(), 'qemu-storage-daemon').map(({ identity }) => identity));
-  const healed = pod('healed', 'healed', retrying);
+  const healed = shellPod('healed', retrying, 'healed');
   const [main] = healed.spec.containers;
   const volumeMounts = [
     { name: 'data', mountPath: '/data' },
