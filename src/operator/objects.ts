@@ -28,6 +28,22 @@ export interface OwnedObjects {
   ensure<T extends KubeObject>(resource: Resource<T>, wanted: T, signal: AbortSignal): Promise<Stored<T>>;
   /** Creates it, or answers the one that is there, read from the API: for keys and ids, made exactly once. */
   createOnce<T extends KubeObject>(resource: Resource<T>, wanted: T, signal: AbortSignal): Promise<Stored<T>>;
+  /**
+   * As `createOnce`, for what stays as long as its owner does: where the cache has it with that owner, the
+   * API is not asked, and what is in it may be a moment old.
+   */
+  createLasting<T extends KubeObject>(
+    resource: Resource<T>,
+    wanted: T,
+    signal: AbortSignal,
+  ): Promise<Stored<T>>;
+  /** A merge patch that the next look sees, even before the watch brings it. */
+  merge<T extends KubeObject>(
+    resource: Resource<T>,
+    ref: ObjectRef,
+    body: object,
+    signal: AbortSignal,
+  ): Promise<Stored<T>>;
   remove(resource: Resource, ref: ObjectRef, signal: AbortSignal): Promise<boolean>;
 }
 
@@ -82,11 +98,26 @@ export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects
         return theirs;
       }
     },
+    async createLasting(resource, wanted, signal) {
+      const known = await objects.get(resource, refOf(wanted), signal);
+      if (known && !known.metadata.deletionTimestamp && haveCommonOwner(known, wanted)) return known;
+      return await objects.createOnce(resource, wanted, signal);
+    },
+    async merge(resource, ref, body, signal) {
+      const merged = await client.patch(resource, ref, { type: 'merge', body }, { signal, fieldManager });
+      (await cacheOf(resource, ref.namespace, signal)).remember(merged);
+      return merged;
+    },
     remove: (resource, ref, signal) =>
       client.delete(resource, ref, { signal, propagationPolicy: 'Background' }),
   };
   return objects;
 }
+
+const haveCommonOwner = (one: KubeObject, other: KubeObject): boolean =>
+  one.metadata?.ownerReferences?.some(({ uid }) =>
+    other.metadata?.ownerReferences?.some((owner) => owner.uid === uid),
+  ) === true;
 
 /** A short hash of what is wanted, independent of the order of keys. */
 export function contentHash(value: unknown): string {

@@ -295,6 +295,24 @@ describe('a pool', () => {
     expect(bench.disks.map((disk) => disk.formats)).toEqual([1, 1, 1]);
   });
 
+  test('is made while the first OSDs start, for as many as are known', async () => {
+    bench = await startOperatorBench();
+    const boots: (() => void)[] = [];
+    const { bootOsd } = bench.ceph;
+    bench.ceph.bootOsd = (...osd) => void boots.push(() => bootOsd(...osd));
+    bench.start();
+    await bench.createCluster();
+    await bench.createPool('replicapool', size3);
+    const waiting = await bench.pool('replicapool', (pool) => pool.status?.info !== undefined);
+    expect(waiting.status).toMatchObject({ phase: 'Progressing', message: 'no OSD is up yet' });
+    expect(bench.ceph.pools.get('replicapool')).toMatchObject({ pgNum: 32 });
+
+    while (boots.length < 3) await new Promise((resolve) => setTimeout(resolve, 1));
+    for (const boot of boots) boot();
+    await bench.pool('replicapool', isReady);
+    expect(bench.ceph.sent.filter((one) => one === 'osd pool create')).toHaveLength(2);
+  });
+
   test('keeps its cluster, and images keep it, each with a condition that says so', async () => {
     bench = await startOperatorBench();
     bench.start();

@@ -114,7 +114,9 @@ async function bring(
   const size = spec.replicated?.size ?? 3;
   const wanted = ruleSpecOf(spec);
   const status = await readStatus(ceph, signal);
-  if (status.osds.up === 0) return waiting(base, 'ClusterNotReady', 'no OSD is up yet', soonMs);
+  const { up, total } = status.osds;
+  const noOsdUp = (so: PoolFindings) => waiting(so, 'ClusterNotReady', 'no OSD is up yet', soonMs);
+  if (total === 0) return noOsdUp(base);
 
   let pool = await readPool(ceph, name, signal);
   // A rule that changed later is only taken where the user allowed data to move for it.
@@ -124,10 +126,16 @@ async function bring(
     return waiting(base, 'DeviceClassMissing', `no OSD has the device class ${wanted.deviceClass}`, waitMs);
   if (!pool) {
     const pgNum =
-      Number(spec.parameters?.['pg_num']) ||
-      startingPgNum(status.osds.up, size, spec.replicated?.targetSizeRatio);
+      Number(spec.parameters?.['pg_num']) || startingPgNum(total, size, spec.replicated?.targetSizeRatio);
     log.info({ pool: name, size, rule, pgNum }, 'creating pool');
-    pool = await createPool(ceph, name, { size, crushRule: rule, pgNum, autoscaleMode: 'on' }, signal);
+    try {
+      pool = await createPool(ceph, name, { size, crushRule: rule, pgNum, autoscaleMode: 'on' }, signal);
+    } catch (error) {
+      // More placement groups than the OSDs that are in may hold, and others are still starting.
+      if (up >= total || !isCephError(error, 'ERANGE')) throw error;
+      const message = `${up} of ${total} OSDs are up, on which Ceph refuses ${pgNum} placement groups: ${error.text}`;
+      return waiting(base, 'ClusterNotReady', message, waitMs);
+    }
   }
   const refused = await applyPoolSettings(ceph, pool, spec, rule, signal);
   const found: PoolFindings = {
@@ -135,6 +143,8 @@ async function bring(
     refused,
     pool: { id: pool.id, failureDomain: wanted.failureDomain },
   };
+  // It is made while the first OSDs start, for that takes as long as their start; a write has to wait.
+  if (up === 0) return noOsdUp(found);
   return await prove(
     ceph,
     { name, size, uid: metadata.uid, application: spec.application || 'rbd' },

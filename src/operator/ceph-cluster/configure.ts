@@ -3,11 +3,14 @@ import { readConfig, removeConfig, setConfig } from '../../ceph/config.ts';
 import { isCephError } from '../../ceph/errors.ts';
 import { disableMgrModule, enableMgrModule, readMgrModules } from '../../ceph/mgr.ts';
 import type { Ceph } from '../../ceph/seam.ts';
+import { mapLimit } from '../../lib/map-limit.ts';
 import { contentHash } from '../objects.ts';
 import type { ClusterWork, Problem } from './work.ts';
 
 /** What was last written to each cluster, so that an unchanged spec costs no call. */
 export type AppliedConfig = Map<string, string>;
+
+const settingsAtOnce = 16;
 
 /**
  * Writes `cephConfig`, full ratios, module switches and mutes into Ceph. Answers what Ceph refused, each
@@ -42,19 +45,24 @@ async function writeSettings(work: ClusterWork, ceph: Ceph, problems: Problem[])
   const wanted = Object.entries(work.cluster.spec.cephConfig ?? {});
   if (wanted.length === 0) return;
   const present = await readConfig(ceph, work.signal);
-  for (const [who, settings] of wanted) {
-    for (const [name, value] of Object.entries(settings)) {
-      const option = name.replaceAll(' ', '_').replaceAll('-', '_');
-      if (present.some((one) => one.who === who && one.name === option && one.value === value)) continue;
-      try {
-        if (value === '') await removeConfig(ceph, who, option, work.signal);
-        else await setConfig(ceph, who, option, value, work.signal);
-      } catch (error) {
-        if (!isCephError(error, 'EINVAL') && !isCephError(error, 'ENOENT')) throw error;
-        problems.push({ field: `spec.cephConfig.${who}.${name}`, message: `Ceph refused it: ${error.text}` });
-      }
+  const write = async (who: string, name: string, value: string): Promise<Problem[]> => {
+    const option = name.replaceAll(' ', '_').replaceAll('-', '_');
+    if (present.some((one) => one.who === who && one.name === option && one.value === value)) return [];
+    try {
+      if (value === '') await removeConfig(ceph, who, option, work.signal);
+      else await setConfig(ceph, who, option, value, work.signal);
+      return [];
+    } catch (error) {
+      if (!isCephError(error, 'EINVAL') && !isCephError(error, 'ENOENT')) throw error;
+      return [{ field: `spec.cephConfig.${who}.${name}`, message: `Ceph refused it: ${error.text}` }];
     }
-  }
+  };
+  const settings = wanted.flatMap(([who, values]) =>
+    Object.entries(values).map(([name, value]) => [who, name, value] as const),
+  );
+  // Together, for the mons commit what comes in a moment as one change, and OSDs wait for this.
+  const refused = await mapLimit(settings, settingsAtOnce, ([who, name, value]) => write(who, name, value));
+  problems.push(...refused.flat());
 }
 
 async function writeRatios(work: ClusterWork, ceph: Ceph): Promise<void> {

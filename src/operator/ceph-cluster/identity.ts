@@ -29,7 +29,7 @@ export async function ensureIdentity(work: ClusterWork): Promise<ClusterIdentity
   const { namespace, objects, signal, owner } = work;
   const newKey = () => newCephxKey(work.clock.now(), work.random);
   const adminKey = newKey();
-  const secret = await objects.createOnce(
+  const secret = await objects.createLasting(
     Secrets,
     {
       apiVersion: 'v1',
@@ -103,7 +103,7 @@ export async function ensureKeyrings(work: ClusterWork, identity: ClusterIdentit
   await Promise.all([
     ...secrets.map((secret) => objects.ensure(Secrets, secret, signal)),
     // The user’s own file: made empty, never written again.
-    objects.createOnce(
+    objects.createLasting(
       ConfigMaps,
       {
         apiVersion: 'v1',
@@ -123,11 +123,11 @@ export function mgrNames(work: Pick<ClusterWork, 'cluster'>): string[] {
 
 /** The mons were reached: from now on only Ceph gives out OSD numbers. */
 export async function markConnected(work: ClusterWork): Promise<void> {
-  await work.kube.patch(
+  await work.objects.merge(
     Secrets,
     { namespace: work.namespace, name: 'rook-ceph-mon' },
-    { type: 'merge', body: { metadata: { annotations: { [freshAnnotation]: null } } } },
-    { signal: work.signal },
+    { metadata: { annotations: { [freshAnnotation]: null } } },
+    work.signal,
   );
 }
 

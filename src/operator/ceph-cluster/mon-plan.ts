@@ -35,10 +35,14 @@ export function monLetter(index: number): string {
  */
 export async function ensureMonPlan(work: ClusterWork): Promise<MonPlan | Wait> {
   const { objects, signal, namespace } = work;
-  const recorded = readEndpoints(
-    await work.kube.get(ConfigMaps, { namespace, name: endpointsName }, { signal }),
-  );
+  const ref = { namespace, name: endpointsName };
   const count = work.cluster.spec.mon?.count ?? 3;
+  const known = await objects.get(ConfigMaps, ref, signal);
+  const ours = known?.metadata.ownerReferences?.some(({ uid }) => uid === work.cluster.metadata.uid);
+  const seen = readEndpoints(ours ? known : undefined);
+  // A record that has all of them is settled; what is still to be planned is planned on the newest one.
+  const recorded =
+    seen.mons.length >= count ? seen : readEndpoints(await work.kube.get(ConfigMaps, ref, { signal }));
   const missing = count - recorded.mons.length;
   if (missing <= 0) return planOf(work, recorded.mons);
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { CephVersion } from '../../ceph/versions.ts';
-import { prepareJob } from './osd-prepare-job.ts';
+import { dropHandedOutKeys, prepareJob } from './osd-prepare-job.ts';
 import type { ClusterWork } from './work.ts';
 
 const cephImage = 'quay.io/ceph/ceph:v16.2.15';
@@ -46,4 +46,21 @@ describe('the prepare job', () => {
       command: ['/holdfast/node', '/holdfast/holdfast.mjs'],
     });
   });
+});
+
+test('handed-out keys are removed once, not on each look', async () => {
+  const removed: string[] = [];
+  const there = new Set(['rook-ceph-osd-prepare-node1-config']);
+  const work = {
+    namespace: 'rook-ceph',
+    signal: new AbortController().signal,
+    objects: {
+      get: (_: unknown, { name }: { name: string }) => Promise.resolve(there.has(name) ? {} : undefined),
+      remove: (_: unknown, { name }: { name: string }) =>
+        Promise.resolve((removed.push(name), there.delete(name))),
+    },
+  } as unknown as ClusterWork;
+  await dropHandedOutKeys(work, 'node1');
+  await dropHandedOutKeys(work, 'node1');
+  expect(removed).toEqual(['rook-ceph-osd-prepare-node1-config']);
 });

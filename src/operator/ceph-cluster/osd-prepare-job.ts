@@ -77,7 +77,9 @@ const configIn = (secret: Secret | undefined): PrepareConfig | undefined => {
 
 /** Removes the keys once they have done their work. */
 export async function dropHandedOutKeys(work: ClusterWork, hostname: string): Promise<void> {
-  await work.objects.remove(Secrets, { namespace: work.namespace, name: keysName(hostname) }, work.signal);
+  const { objects, namespace, signal } = work;
+  const ref = { namespace, name: keysName(hostname) };
+  if (await objects.get(Secrets, ref, signal)) await objects.remove(Secrets, ref, signal);
 }
 
 /** Keys that were handed to a node’s pod, by OSD fsid; empty once the Secret is gone. */

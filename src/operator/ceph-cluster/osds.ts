@@ -215,11 +215,11 @@ async function assign(work: ClusterWork, look: NodeLook, numberFor: NumberSource
     if (id !== undefined) assignments[disk.osdUuid] = id;
   }
   if (Object.keys(assignments).length === Object.keys(look.assignments).length) return look.assignments;
-  await work.kube.patch(
+  await work.objects.merge(
     ConfigMaps,
     { namespace: work.namespace, name: statusMapName(look.node.hostname) },
-    { type: 'merge', body: { data: { assignments: JSON.stringify(assignments) } } },
-    { signal: work.signal },
+    { data: { assignments: JSON.stringify(assignments) } },
+    work.signal,
   );
   return assignments;
 }

@@ -162,9 +162,11 @@ async function runSteps(
     fsid: identity.fsid,
   });
   const refused = ceph ? await configureCeph(work, ceph, applied) : [];
-  if (ceph && identity.fresh) await ensureInternalPool(work, ceph, nodes.length);
-  // Disks are looked at and made into OSDs beside the mons’ start.
-  const osds = await ensureOsds(work, nodes, identity, ceph);
+  const [osds] = await Promise.all([
+    // Disks are looked at and made into OSDs beside the mons’ start.
+    ensureOsds(work, nodes, identity, ceph),
+    ceph && identity.fresh ? ensureInternalPool(work, ceph, nodes.length) : undefined,
+  ]);
   if (!ceph && osds.foreignMons.length > 0) {
     const where = `${dataDirOf(work.cluster)} holds mons of another cluster on ${osds.foreignMons.join('; ')}`;
     const message = `${where}. To start anew, move these folders away and delete the mons’ pods; to get that cluster back, restore its Secret rook-ceph-mon`;

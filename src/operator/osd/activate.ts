@@ -1,6 +1,5 @@
-import { mkdir, rm, symlink } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { readBluestoreLabel, type BluestoreLabel } from '../../host/bluestore-label.ts';
@@ -94,5 +93,6 @@ async function writeDataDir(options: ActivateOptions, device: string, label: Blu
     ['whoami', `${options.osdId}\n`],
     ['ready', 'ready\n'],
   ];
-  for (const [name, content] of files) await writeFileAtomic(join(dataDir, name), content, 0o600);
+  // The folder is this pod's own and made anew for each, so nothing in it has to outlast a power cut.
+  await Promise.all(files.map(([name, content]) => writeFile(join(dataDir, name), content, { mode: 0o600 })));
 }
