@@ -63,26 +63,9 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
       locks.run(keyOf(request), signal, async () => {
         const existing = await find(request);
         if (existing) return deviceOf(existing);
-        const { clusterId, pool, namespace, image } = request;
-        const mapping = {
-          clusterId,
-          pool,
-          namespace,
-          image,
-          monitors: kernelAddresses(request.monHost).text,
-        };
-        // Before the kernel is asked: a device whose writer died right after would be nobody's.
-        await mkdir(deps.stateDir, { recursive: true, mode: 0o700 });
-        await writeFileAtomic(mappingFile(deps, request), JSON.stringify(mapping));
-        // By sysfs, not by argument: the key stands in no command line.
-        try {
-          await writeFile(join(bus, 'add_single_major'), mapRequest(request));
-        } catch (error) {
-          await rm(mappingFile(deps, request), { force: true });
-          throw refusal(request, error);
-        }
+        await map(deps, bus, request);
         const made = await find(request);
-        if (!made) throw new Error(`the kernel mapped ${image}, but does not list it`);
+        if (!made) throw new Error(`the kernel mapped ${request.image}, but does not list it`);
         try {
           await access(join(dev, `rbd${made.id}`));
         } catch (cause) {
@@ -115,6 +98,27 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
     },
     list: async () => (await listMapped(deps)).map(deviceOf),
   };
+}
+
+/** Notes the mapping, then asks the kernel for it: a device whose writer died in between would be nobody's. */
+async function map(deps: KrbdDeps, bus: string, request: AttachRequest): Promise<void> {
+  const { clusterId, pool, namespace, image } = request;
+  const mapping: Mapping = {
+    clusterId,
+    pool,
+    namespace,
+    image,
+    monitors: kernelAddresses(request.monHost).text,
+  };
+  await mkdir(deps.stateDir, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(mappingFile(deps, request), JSON.stringify(mapping));
+  // By sysfs, not by argument: the key stands in no command line.
+  try {
+    await writeFile(join(bus, 'add_single_major'), mapRequest(request));
+  } catch (error) {
+    await rm(mappingFile(deps, request), { force: true });
+    throw refusal(request, error);
+  }
 }
 
 const keyOf = (image: ImageSpec) =>

@@ -97,52 +97,14 @@ export async function startOperatorBench(
   const created: string[] = [];
   const double = playNode({ client, ceph, disks, created, signal });
 
-  let operator: { stop: AbortController; ended: Promise<unknown> } | undefined;
-  const start = () => {
-    const own = new AbortController();
-    const ended = runOperator({
-      client: client,
-      namespace,
-      openCeph: ceph.open,
-      clock: systemClock,
-      log: silentLogger,
-      signal: own.signal,
-      images: { holdfast: 'holdfast:latest', ceph: 'quay.io/ceph/ceph:v16.2.15' },
-    }).catch(() => undefined);
-    operator = { stop: own, ended };
-  };
-  const kill = async () => {
-    operator?.stop.abort(new Error('killed'));
-    await operator?.ended;
-    operator = undefined;
-  };
-  const waitFor = async <T extends KubeObject>(
-    resource: Resource<T>,
-    name: string,
-    accept: (object: Stored<T>) => boolean,
-    timeoutMs = 8_000,
-  ) => {
-    const found = await waitForObject(
-      client,
-      resource,
-      { namespace, name },
-      (object) => object !== undefined && accept(object),
-      { signal, timeoutMs },
-    ).catch(async (cause: unknown) => {
-      const now = await client.get(resource, { namespace, name }, { signal });
-      throw new Error(`${name} stayed ${JSON.stringify((now as { status?: unknown } | undefined)?.status)}`, {
-        cause,
-      });
-    });
-    return found as Stored<T>;
-  };
+  const operator = operatorProcess(client, ceph);
+  const waitFor = waitingFor(client, signal);
   return {
     client,
     ceph,
     disks,
     created,
-    start,
-    kill,
+    ...operator,
     createCluster: (spec = {}) =>
       client.create(
         CephClusters,
@@ -170,7 +132,7 @@ export async function startOperatorBench(
       });
     },
     async close() {
-      await kill();
+      await operator.kill();
       stop.abort(new Error('the test is over'));
       await double;
       await client.close();
@@ -178,6 +140,55 @@ export async function startOperatorBench(
     },
   };
 }
+
+/** The operator, started and killed as often as a test likes. */
+function operatorProcess(client: KubeClient, ceph: FakeCeph): Pick<OperatorBench, 'start' | 'kill'> {
+  let operator: { stop: AbortController; ended: Promise<unknown> } | undefined;
+  return {
+    start() {
+      const own = new AbortController();
+      const ended = runOperator({
+        client,
+        namespace,
+        openCeph: ceph.open,
+        clock: systemClock,
+        log: silentLogger,
+        signal: own.signal,
+        images: { holdfast: 'holdfast:latest', ceph: 'quay.io/ceph/ceph:v16.2.15' },
+      }).catch(() => undefined);
+      operator = { stop: own, ended };
+    },
+    async kill() {
+      operator?.stop.abort(new Error('killed'));
+      await operator?.ended;
+      operator = undefined;
+    },
+  };
+}
+
+/** Waits for an object; what it was stuck at says more than the time that passed. */
+const waitingFor =
+  (client: KubeClient, signal: AbortSignal) =>
+  async <T extends KubeObject>(
+    resource: Resource<T>,
+    name: string,
+    accept: (object: Stored<T>) => boolean,
+    timeoutMs = 8_000,
+  ): Promise<Stored<T>> => {
+    const ref = { namespace, name };
+    const found = await waitForObject(
+      client,
+      resource,
+      ref,
+      (object) => object !== undefined && accept(object),
+      { signal, timeoutMs },
+    ).catch(async (cause: unknown) => {
+      const now = await client.get(resource, ref, { signal });
+      const { status } = (now ?? {}) as { status?: unknown };
+      throw new Error(`${name} stayed ${JSON.stringify(status)}`, { cause });
+    });
+    return found as Stored<T>;
+  };
 
 async function applyDeploy(client: KubeClient, signal: AbortSignal): Promise<void> {
   const root = new URL('../../deploy/', import.meta.url);

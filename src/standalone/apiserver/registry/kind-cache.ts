@@ -1,3 +1,4 @@
+import { partitionPoint } from '../../../lib/partition-point.ts';
 import type { ApiObject } from '../kind.ts';
 import { atVersion } from './json.ts';
 
@@ -55,16 +56,8 @@ export interface WritableKindCache extends KindCache {
 const defaultMaxEvents = 4096;
 
 /** Index of the first event after `revision`. */
-function indexAfter(events: readonly CacheEvent[], revision: number): number {
-  let low = 0;
-  let high = events.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((events[middle] as CacheEvent).revision <= revision) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+const indexAfter = (events: readonly CacheEvent[], revision: number): number =>
+  partitionPoint(events, (event) => event.revision <= revision);
 
 /** The state before the events from `from` on: the present with them taken back, latest first. */
 function undone(
@@ -90,11 +83,6 @@ export function kindCache(loadedAt: number, maxEvents = defaultMaxEvents): Writa
   let oldestRevision = loadedAt;
   let dirty = false;
 
-  function keys(): readonly string[] {
-    sortedKeys ??= [...objects.keys()].sort();
-    return sortedKeys;
-  }
-
   function record(event: CacheEvent): void {
     events.push(event);
     dirty = true;
@@ -114,11 +102,9 @@ export function kindCache(loadedAt: number, maxEvents = defaultMaxEvents): Writa
     snapshot(revision) {
       if (revision !== undefined && revision < oldestRevision) return undefined;
       const from = revision === undefined ? events.length : indexAfter(events, revision);
-      if (from === events.length) {
-        const present = keys();
-        return { keys: present, get: (key) => objects.get(key) };
-      }
-      return undone(objects, events, from);
+      if (from < events.length) return undone(objects, events, from);
+      sortedKeys ??= [...objects.keys()].sort();
+      return { keys: sortedKeys, get: (key) => objects.get(key) };
     },
     cursorAfter: (revision) =>
       revision < oldestRevision ? undefined : firstCursor + indexAfter(events, revision),

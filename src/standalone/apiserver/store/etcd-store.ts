@@ -78,6 +78,28 @@ function operationOf({ key, value }: StoreChange): MessageInitShape<typeof Reque
     : { request: { case: 'requestPut', value: { key: bytes(key), value: bytes(value) } } };
 }
 
+/** etcd's text names no revisions; ours does. */
+function withRevision(error: unknown, revision: number): unknown {
+  if (!(error instanceof StoreError)) return error;
+  if (error.code === 'COMPACTED') return compactedError(revision, revision);
+  if (error.code === 'FUTURE_REVISION') return futureRevisionError(revision, revision);
+  return error;
+}
+
+/** Compare-and-swap of all keys at once; where one is not as expected, the present ones are answered. */
+const transactionOf = (changes: readonly StoreChange[]) => ({
+  compare: changes.map(({ key, expected }) => ({
+    result: Compare_CompareResult.EQUAL,
+    target: Compare_CompareTarget.MOD,
+    key: bytes(key),
+    targetUnion: { case: 'modRevision' as const, value: BigInt(expected) },
+  })),
+  success: changes.map(operationOf),
+  failure: changes.map(({ key }) => ({
+    request: { case: 'requestRange' as const, value: { key: bytes(key) } },
+  })),
+});
+
 function clientOf({ endpoint, tls }: EtcdStoreOptions): grpc.Client {
   const credentials = grpc.credentials.createSsl(
     Buffer.from(tls.ca),
@@ -133,19 +155,9 @@ export function etcdStore(options: EtcdStoreOptions): Store {
 
   async function commit(changes: readonly StoreChange[], signal: AbortSignal): Promise<CommitResult> {
     if (changes.length > maxChanges) throw new StoreError('TOO_LARGE', `more than ${maxChanges} changes`);
-    const request = {
-      compare: changes.map(({ key, expected }) => ({
-        result: Compare_CompareResult.EQUAL,
-        target: Compare_CompareTarget.MOD,
-        key: bytes(key),
-        targetUnion: { case: 'modRevision' as const, value: BigInt(expected) },
-      })),
-      success: changes.map(operationOf),
-      failure: changes.map(({ key }) => ({
-        request: { case: 'requestRange' as const, value: { key: bytes(key) } },
-      })),
-    };
-    const answer = await call(true, () => kv.txn(request, { signal, timeoutMs: callTimeoutMs }));
+    const answer = await call(true, () =>
+      kv.txn(transactionOf(changes), { signal, timeoutMs: callTimeoutMs }),
+    );
     if (answer.succeeded) return { committed: true, revision: Number(answer.header?.revision ?? 0n) };
     const current = answer.responses.map(({ response }) => {
       const found = response.case === 'responseRange' ? response.value.kvs[0] : undefined;
@@ -167,12 +179,7 @@ export function etcdStore(options: EtcdStoreOptions): Store {
       await call(false, () =>
         kv.compact({ revision: BigInt(revision) }, { signal, timeoutMs: callTimeoutMs }),
       ).catch((error: unknown) => {
-        // etcd's text names no revisions; ours does.
-        if (error instanceof StoreError && error.code === 'COMPACTED')
-          throw compactedError(revision, revision);
-        if (error instanceof StoreError && error.code === 'FUTURE_REVISION')
-          throw futureRevisionError(revision, revision);
-        throw error;
+        throw withRevision(error, revision);
       });
     },
     async revision(signal) {

@@ -1,3 +1,4 @@
+import { partitionPoint } from '../../../lib/partition-point.ts';
 import {
   compactedError,
   futureRevisionError,
@@ -27,6 +28,34 @@ interface Past {
 const byKey = (a: { readonly key: string }, b: { readonly key: string }) =>
   a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 
+/** What the entries were at revision `at`: the present with the later events undone, latest first. */
+function undone(
+  entries: ReadonlyMap<string, StoreEntry>,
+  past: readonly Past[],
+  at: number,
+): Map<string, StoreEntry> {
+  const state = new Map(entries);
+  for (let i = past.length - 1; i >= 0; i--) {
+    const { event, before } = past[i] as Past;
+    if (event.revision <= at) break;
+    if (before) state.set(event.key, before);
+    else state.delete(event.key);
+  }
+  return state;
+}
+
+/** In order. */
+const below = (state: ReadonlyMap<string, StoreEntry>, prefix: string, after: string | undefined) =>
+  [...state.values()]
+    .filter(({ key }) => key.startsWith(prefix) && (after === undefined || key > after))
+    .sort(byKey);
+
+function checkSize(changes: readonly StoreChange[], maxValueBytes: number): void {
+  if (changes.length > maxChanges) throw new StoreError('TOO_LARGE', `more than ${maxChanges} changes`);
+  if (changes.some(({ value }) => value !== undefined && Buffer.byteLength(value) > maxValueBytes))
+    throw new StoreError('TOO_LARGE', 'the value is too large');
+}
+
 /** The Store in this process' memory: for tests and simulation. Held to etcd's behaviour by one suite. */
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
   const { maxHistory = 50_000, maxValueBytes = 1_500_000 } = options;
@@ -36,18 +65,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
   let compacted = 0;
   const watchers = new Set<() => void>();
 
-  /** Every key's entry as it was at `at`: the present with the later events undone, latest first. */
+  /** Every key's entry as it was at `at`. */
   function stateAt(at: number): Map<string, StoreEntry> {
     if (at > revision) throw futureRevisionError(at, revision);
     if (at < compacted) throw compactedError(at, compacted);
-    const state = new Map(entries);
-    for (let i = past.length - 1; i >= 0; i--) {
-      const { event, before } = past[i] as Past;
-      if (event.revision <= at) break;
-      if (before) state.set(event.key, before);
-      else state.delete(event.key);
-    }
-    return state;
+    return undone(entries, past, at);
   }
 
   function forget(upTo: number): void {
@@ -73,17 +95,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     },
     async list({ prefix, after, limit, revision: at }: ListOptions): Promise<StoreList> {
       const state = at === undefined || at === revision ? entries : stateAt(at);
-      const found = [...state.values()]
-        .filter(({ key }) => key.startsWith(prefix) && (after === undefined || key > after))
-        .sort(byKey);
+      const found = below(state, prefix, after);
       const page = limit === undefined ? found : found.slice(0, limit);
       return { entries: page, revision: at ?? revision, remaining: found.length - page.length };
     },
     async commit(changes, signal) {
       signal.throwIfAborted();
-      if (changes.length > maxChanges) throw new StoreError('TOO_LARGE', `more than ${maxChanges} changes`);
-      if (changes.some(({ value }) => value !== undefined && Buffer.byteLength(value) > maxValueBytes))
-        throw new StoreError('TOO_LARGE', 'the value is too large');
+      checkSize(changes, maxValueBytes);
       const asExpected = changes.every(({ key, expected }) => (entries.get(key)?.revision ?? 0) === expected);
       if (!asExpected) return { committed: false, current: changes.map(({ key }) => entries.get(key)) };
       revision++;
@@ -139,7 +157,7 @@ async function* follow(
       if (seen < compacted()) throw compactedError(seen + 1, compacted());
       if (revision() > seen) {
         const events = past()
-          .slice(firstAfter(past(), seen))
+          .slice(partitionPoint(past(), ({ event }) => event.revision <= seen))
           .map(({ event }) => event)
           .filter((event) => event.key.startsWith(prefix));
         seen = revision();
@@ -154,16 +172,4 @@ async function* follow(
     watchers.delete(onChange);
     signal.removeEventListener('abort', onChange);
   }
-}
-
-/** Index of the first event after `revision`; the list is by revision. */
-function firstAfter(past: readonly Past[], revision: number): number {
-  let low = 0;
-  let high = past.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((past[middle] as Past).event.revision <= revision) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
