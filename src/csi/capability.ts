@@ -24,6 +24,10 @@ const modeOf = (capability: VolumeCapability): Mode => capability.accessMode?.mo
 /** Whether one node at a time has the volume. */
 export const isSingleNode = (capability: VolumeCapability): boolean => singleNode.has(modeOf(capability));
 
+/** Whether one pod at a time has it: ReadWriteOncePod. */
+export const isSinglePod = (capability: VolumeCapability): boolean =>
+  modeOf(capability) === Mode.SINGLE_NODE_SINGLE_WRITER;
+
 export const isReadOnly = (capability: VolumeCapability): boolean =>
   [Mode.SINGLE_NODE_READER_ONLY, Mode.MULTI_NODE_READER_ONLY].includes(modeOf(capability));
 

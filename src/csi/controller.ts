@@ -96,7 +96,7 @@ function volumeCalls({ volumes }: ControllerDeps, holding: Holding): ControllerC
       );
       return {};
     },
-    async controllerExpandVolume({ volumeId, capacityRange, secrets, volumeCapability }, { signal }) {
+    async controllerExpandVolume({ volumeId, capacityRange, secrets }, { signal }) {
       needId(volumeId);
       if (!capacityRange) throw new RpcError(Code.INVALID_ARGUMENT, 'capacity_range is missing');
       const { bytes } = requestedBytes(capacityRange);
@@ -104,8 +104,8 @@ function volumeCalls({ volumes }: ControllerDeps, holding: Holding): ControllerC
       const now = await holding(volumeId, `ControllerExpandVolume of ${volumeId}`, signal, (own) =>
         volumes.expand(volumeId, bytes, secrets, own),
       );
-      const block = volumeCapability?.accessType.case === 'block';
-      return { capacityBytes: now, nodeExpansionRequired: !block };
+      // Of a device, too: the loop over qsd's file does not see by itself that the image grew.
+      return { capacityBytes: now, nodeExpansionRequired: true };
     },
   };
 }

@@ -1,16 +1,15 @@
-import { stat, statfs } from 'node:fs/promises';
 import {
   NodeServiceCapability_RPC_Type as Rpc,
-  VolumeUsage_Unit,
   type Node,
   type NodeStageVolumeRequest,
   type VolumeCapability,
 } from '../gen/csi/v1/csi_pb.js';
+import type { FilesystemType } from '../host/filesystems.ts';
 import { mountAt } from '../host/mounts.ts';
 import { withDeadline } from '../lib/deadline.ts';
 import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
-import { checkCapabilities, isBlock, isReadOnly, isSingleNode } from './capability.ts';
+import { checkCapabilities, isBlock, isReadOnly, isSingleNode, isSinglePod } from './capability.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { credentialsOf } from './clusters.ts';
 import { decodeHandle } from './handle.ts';
@@ -18,6 +17,7 @@ import type { AttachBody } from './mounter/protocol.ts';
 import { checkNodePath } from './node/node-path.ts';
 import { publishDevice, publishMount, unpublish } from './node/publish.ts';
 import { stageVolume, unstageVolume, type StageDeps } from './node/stage.ts';
+import { volumeUsage } from './node/usage.ts';
 import { attacherNamed, imageFeatures, refuseAttributes } from './parameters.ts';
 
 export interface NodeServiceDeps extends StageDeps {
@@ -38,7 +38,7 @@ const capabilities = [
 
 /** CSI's Node service for RBD: devices by the mounter, filesystems and binds here. */
 export function nodeService(deps: NodeServiceDeps): Partial<UnaryHandlers<typeof Node.method>> {
-  const { kubeletRoot, mounts, mounter, staged, now } = deps;
+  const { kubeletRoot, mounts, now } = deps;
   const locks = keyedLock(now);
   const holding = async <T>(
     volumeId: string,
@@ -95,7 +95,12 @@ export function nodeService(deps: NodeServiceDeps): Partial<UnaryHandlers<typeof
         throw new RpcError(Code.FAILED_PRECONDITION, 'staging_target_path is missing');
       const stagingPath = path('staging_target_path', request.stagingTargetPath);
       await holding(volumeId, `NodePublishVolume of ${volumeId}`, signal, async (own) => {
-        const wanted = { stagingPath, target, readOnly: readonly || isReadOnly(capability) };
+        const wanted = {
+          stagingPath,
+          target,
+          readOnly: readonly || isReadOnly(capability),
+          single: isSinglePod(capability),
+        };
         if (!isBlock(capability)) return await publishMount(wanted, mounts, own);
         await publishDevice(await deviceOf(volumeId, deps, own), wanted, mounts, own);
       });
@@ -111,24 +116,14 @@ export function nodeService(deps: NodeServiceDeps): Partial<UnaryHandlers<typeof
     async nodeGetVolumeStats({ volumeId, volumePath }, { signal }) {
       if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
       if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
-      return await withDeadline('NodeGetVolumeStats', 20_000, signal, () => volumeStats(volumePath, deps));
+      return await withDeadline('NodeGetVolumeStats', 20_000, signal, () => volumeUsage(volumePath, mounts));
     },
     async nodeExpandVolume({ volumeId, volumePath, capacityRange }, { signal }) {
       if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
-      return await holding(volumeId, `NodeExpandVolume of ${volumeId}`, signal, async (own) => {
-        const volume = await staged.read(volumeId);
-        if (!volume) throw new RpcError(Code.NOT_FOUND, `volume ${volumeId} is not on this node`);
-        const device = await deviceOf(volumeId, deps, own);
-        const bytes = await mounter.resize(volume.image, capacityRange?.requiredBytes ?? 0n, own);
-        if (!volume.block)
-          await deps.filesystems.grow(
-            device.device,
-            volume.fsType as 'ext4' | 'xfs',
-            volume.stagingPath,
-            own,
-          );
-        return { capacityBytes: bytes };
-      });
+      const bytes = capacityRange?.requiredBytes ?? 0n;
+      return await holding(volumeId, `NodeExpandVolume of ${volumeId}`, signal, (own) =>
+        expandVolume({ volumeId, volumePath, bytes }, deps, own),
+      );
     },
     nodeGetCapabilities: () =>
       Promise.resolve({
@@ -180,6 +175,23 @@ function fsTypeOf(text: string | undefined): string {
   return fsType;
 }
 
+/** Lets the device, and the filesystem on it, see the image's new size. Answers it. */
+async function expandVolume(
+  wanted: { readonly volumeId: string; readonly volumePath: string; readonly bytes: bigint },
+  deps: NodeServiceDeps,
+  signal: AbortSignal,
+) {
+  const { volumeId, volumePath, bytes } = wanted;
+  const volume = await deps.staged.read(volumeId);
+  if (!volume || (!volume.block && !mountAt(await deps.mounts.list(), volumePath)))
+    throw new RpcError(Code.NOT_FOUND, `volume ${volumeId} is not at ${volumePath} on this node`);
+  const { device } = await deviceOf(volumeId, deps, signal);
+  const capacityBytes = await deps.mounter.resize(volume.image, bytes, signal);
+  if (!volume.block)
+    await deps.filesystems.grow(device, volume.fsType as FilesystemType, volume.stagingPath, signal);
+  return { capacityBytes };
+}
+
 async function deviceOf(volumeId: string, { staged, mounter }: NodeServiceDeps, signal: AbortSignal) {
   const volume = await staged.read(volumeId);
   const device =
@@ -188,29 +200,9 @@ async function deviceOf(volumeId: string, { staged, mounter }: NodeServiceDeps, 
       (one) =>
         one.image === volume.image.image &&
         one.pool === volume.image.pool &&
-        one.clusterId === volume.image.clusterId,
+        one.clusterId === volume.image.clusterId &&
+        (one.namespace ?? '') === (volume.image.namespace ?? ''),
     );
   if (!device) throw new RpcError(Code.FAILED_PRECONDITION, `volume ${volumeId} is not staged on this node`);
   return device;
-}
-
-async function volumeStats(volumePath: string, { mounts }: NodeServiceDeps) {
-  const there = await stat(volumePath).catch((cause: unknown) => {
-    throw new RpcError(Code.NOT_FOUND, `${volumePath} is not there`, { cause });
-  });
-  if (!mountAt(await mounts.list(), volumePath))
-    throw new RpcError(Code.NOT_FOUND, `${volumePath} is no volume`);
-  if (!there.isDirectory()) return { usage: [{ unit: VolumeUsage_Unit.BYTES, total: BigInt(there.size) }] };
-  const fs = await statfs(volumePath, { bigint: true });
-  return {
-    usage: [
-      {
-        unit: VolumeUsage_Unit.BYTES,
-        total: fs.blocks * fs.bsize,
-        available: fs.bavail * fs.bsize,
-        used: (fs.blocks - fs.bfree) * fs.bsize,
-      },
-      { unit: VolumeUsage_Unit.INODES, total: fs.files, available: fs.ffree, used: fs.files - fs.ffree },
-    ],
-  };
 }

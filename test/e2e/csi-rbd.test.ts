@@ -1,9 +1,8 @@
-import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open as openFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CSINodes } from '../../src/api/core.ts';
-import type { Ceph } from '../../src/ceph/seam.ts';
 import { runCsiController } from '../../src/csi/run-csi-controller.ts';
 import { runCsiNode } from '../../src/csi/run-csi-node.ts';
 import { clusterConfigFile } from '../../src/csi/cluster-config.ts';
@@ -22,6 +21,7 @@ import { unaryClient } from '../../src/lib/grpc.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { startTestApi, type TestApi } from '../support/api-server.ts';
 import { startCephCluster, type CephCluster } from '../support/ceph-cluster.ts';
+import { untilEmpty, untilThere } from '../support/csi-driver.ts';
 
 // The whole driver over its sockets, on a real Ceph cluster, with real devices, filesystems and mounts.
 
@@ -48,23 +48,6 @@ const secrets = () => ({
 const open = (socket: string) => new Client(`unix:${join(work, socket)}`, credentials.createInsecure());
 const controller = (socket = 'c.sock') => unaryClient(open(socket), Controller);
 const nodeClient = () => unaryClient(open('n.sock'), Node);
-
-/** Sockets come a moment after their process starts. */
-async function untilThere(...names: string[]): Promise<void> {
-  for (let turn = 0; turn < 200; turn++) {
-    const found = await Promise.all(
-      names.map((name) =>
-        access(join(work, name)).then(
-          () => true,
-          () => false,
-        ),
-      ),
-    );
-    if (found.every(Boolean)) return;
-    await systemClock.sleep(25);
-  }
-  throw new Error(`no socket ${names.join(', ')}`);
-}
 
 /** csi node as a process of its own would be: started, stopped, started again over the same folders. */
 function startNode() {
@@ -148,7 +131,7 @@ beforeAll(async () => {
   ];
   for (const one of running) one.catch(() => undefined);
   node = startNode();
-  await untilThere('c.sock', 'c2.sock', 'm.sock', 'n.sock');
+  await untilThere(work, 'c.sock', 'c2.sock', 'm.sock', 'n.sock');
 });
 
 afterAll(async () => {
@@ -219,7 +202,7 @@ test.each(['ext4', 'xfs'])(
     await node.stop();
     expect(await readFile(join(targetPath, 'file'), 'utf8')).toBe('kept');
     node = startNode();
-    await untilThere('n.sock');
+    await untilThere(work, 'n.sock');
     await nodeClient().nodePublishVolume(publish, options);
 
     const stats = await nodeClient().nodeGetVolumeStats({ volumeId, volumePath: targetPath }, options);
@@ -308,6 +291,40 @@ test('an image made by hand is served by a PV that names it, and stays when ever
   await cluster.ceph.rbd.remove(place, 'by-hand', options);
 });
 
+test('a volume as a device has the size of the image, and can be written and read', async () => {
+  const volumeCapability = {
+    accessType: { case: 'block' as const, value: {} },
+    accessMode: { mode: Mode.SINGLE_NODE_MULTI_WRITER },
+  };
+  const { volumeId, volumeContext } = await create('pvc-block', '', 64n * mib);
+  const stagingTargetPath = join(root, 'plugins/kubernetes.io/csi/volumeDevices/staging/block');
+  const targetPath = join(root, 'plugins/kubernetes.io/csi/volumeDevices/publish/block/u1');
+  const stage = { volumeId, stagingTargetPath, volumeCapability, secrets: secrets(), volumeContext };
+  await nodeClient().nodeStageVolume(stage, options);
+  await nodeClient().nodePublishVolume(
+    { volumeId, stagingTargetPath, targetPath, volumeCapability, volumeContext },
+    options,
+  );
+  const size = async () =>
+    (await nodeClient().nodeGetVolumeStats({ volumeId, volumePath: targetPath }, options)).usage[0]?.total;
+  expect(await size()).toBe(64n * mib);
+  await writeFile(targetPath, Buffer.alloc(4096, 'block'), { flag: 'r+' });
+  const device = await openFile(targetPath, 'r');
+  expect((await device.read(Buffer.alloc(4096), 0, 4096, 0)).buffer.toString('utf8', 0, 5)).toBe('block');
+  await device.close();
+  const capacityRange = { requiredBytes: 128n * mib };
+  const grow = { volumeId, capacityRange, secrets: secrets(), volumeCapability };
+  expect(await controller().controllerExpandVolume(grow, options)).toMatchObject({
+    nodeExpansionRequired: true,
+  });
+  await nodeClient().nodeExpandVolume({ volumeId, volumePath: targetPath, capacityRange }, options);
+  expect(await size()).toBe(128n * mib);
+  await nodeClient().nodeUnpublishVolume({ volumeId, targetPath }, options);
+  await nodeClient().nodeUnstageVolume({ volumeId, stagingTargetPath }, options);
+  await controller().deleteVolume({ volumeId, secrets: secrets() }, options);
+  await untilEmpty(cluster.ceph);
+});
+
 test('of fifty raced attaches of one volume, under two nodes and by two controllers, one wins each time', async () => {
   const { volumeId, volumeContext } = await create('pvc-raced', 'ext4', 64n * mib);
   const clients = [controller('c.sock'), controller('c2.sock')];
@@ -339,23 +356,6 @@ test('of fifty raced attaches of one volume, under two nodes and by two controll
   await clients[0]?.deleteVolume({ volumeId, secrets: secrets() }, options);
   await untilEmpty(cluster.ceph);
 });
-
-/** No image, no trash and no journal. */
-async function untilEmpty(ceph: Ceph): Promise<void> {
-  const place = { pool: 'rbd' };
-  let left: unknown;
-  for (let turn = 0; turn < 100; turn++) {
-    left = [
-      ...(await ceph.rbd.list(place, options)),
-      ...(await ceph.rbd.trashList(place, options)),
-      ...(await ceph.objects.omapList(place, 'csi.volumes.default', options)),
-      ...(await ceph.objects.omapList(place, 'holdfast.trash', options)),
-    ];
-    if ((left as unknown[]).length === 0) return;
-    await systemClock.sleep(100);
-  }
-  expect(left).toEqual([]);
-}
 
 // The budget of 2 is bench's to hold, on a quiet machine; here client, server and API server share one process.
 test('CreateVolume stays in the order of a bare create of an image', async () => {

@@ -68,8 +68,9 @@ export async function runMounter({ socket }: MounterOptions, deps: MounterDeps):
 
 async function respond(message: IncomingMessage, answer: ServerResponse, deps: MounterDeps): Promise<void> {
   const send = (code: number, body: unknown) => {
+    const text = JSON.stringify(body); // First: what cannot be written must still become a failure.
     answer.writeHead(code, { 'content-type': 'application/json' });
-    answer.end(JSON.stringify(body));
+    answer.end(text);
   };
   try {
     const body = message.method === 'POST' ? await readJson(message) : undefined;

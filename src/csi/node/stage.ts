@@ -37,6 +37,9 @@ export async function stageVolume(
 ): Promise<void> {
   const { mounter, mounts, filesystems, staged } = deps;
   const { volumeId, image, stagingPath, block, fsType } = request;
+  const before = await staged.read(volumeId);
+  if (before && before.stagingPath !== stagingPath && mountAt(await mounts.list(), before.stagingPath))
+    throw new RpcError(Code.ALREADY_EXISTS, `volume ${volumeId} is staged at ${before.stagingPath} already`);
   // Written before anything is attached: an unstage after a crash here has to find the image.
   await staged.write({ volumeId, image, stagingPath, block, fsType });
   const device = await mounter.attach(request.attach, signal);
@@ -53,6 +56,8 @@ export async function stageVolume(
     ...request.mountFlags,
   ];
   const release = () => mounter.release(image, { fsType, options }, signal);
+  if (there && isDevice(there, device) && there.fsType !== fsType)
+    throw new RpcError(Code.ALREADY_EXISTS, `${stagingPath} has the volume already, as ${there.fsType}`);
   if (there && isDevice(there, device)) return await release();
   if (there) {
     const found = `${there.major}:${there.minor}`;

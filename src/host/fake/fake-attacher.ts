@@ -20,6 +20,10 @@ export interface FakeAttacher extends RbdAttacher {
   failNext(call: 'attach' | 'detach' | 'resize', error: Error): void;
 }
 
+/** What a real attacher answers: no size, and never the request, with the key in it. */
+const deviceOf = ({ sizeBytes: _s, heldBy: _h, request: _r, ...device }: FakeAttachment): AttachedDevice =>
+  device;
+
 export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024n ** 3n): FakeAttacher {
   const attachments = new Map<string, FakeAttachment>();
   const failures = new Map<string, Error>();
@@ -42,7 +46,7 @@ export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024
     async attach(request, signal) {
       enter('attach', signal);
       const existing = attachments.get(keyOf(request));
-      if (existing?.alive) return { ...existing };
+      if (existing?.alive) return deviceOf(existing);
       const minor = nextMinor++;
       const made: FakeAttachment = {
         clusterId: request.clusterId,
@@ -58,7 +62,7 @@ export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024
         request,
       };
       attachments.set(keyOf(request), made);
-      return { ...made };
+      return deviceOf(made);
     },
     async detach(image, signal) {
       enter('detach', signal);
@@ -73,7 +77,7 @@ export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024
       if (wanted > existing.sizeBytes) existing.sizeBytes = wanted;
       return existing.sizeBytes;
     },
-    list: async () => [...attachments.values()].map((attachment) => ({ ...attachment })),
+    list: async () => [...attachments.values()].map(deviceOf),
   };
   return fake;
 }
