@@ -110,8 +110,6 @@ const longOnes: Readonly<Record<string, number>> = {
   'test/conformance/host.test.ts': 420,
   'test/e2e/bad-input.test.ts': 407,
   'test/e2e/node.test.ts': 679,
-  'test/support/ceph-cluster-conf.ts clusterConf': 93,
-  'test/support/ceph-cluster.ts startCephCluster': 174,
   'test/support/node-rig.ts startNodeRig': 123,
 };
 

@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,14 +15,9 @@ import type { Ceph, CephConnection } from '../../src/ceph/seam.ts';
 import type { SpawnBroker } from '../../src/ceph/broker/spawn-broker.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
-import {
-  identifyProcess,
-  isRunning,
-  signalProcess,
-  type ProcessIdentity,
-} from '../../src/lib/process-identity.ts';
-import { runCommand } from '../../src/lib/run-command.ts';
+import type { ProcessIdentity } from '../../src/lib/process-identity.ts';
 import { clusterConf } from './ceph-cluster-conf.ts';
+import { cephDaemons, type CephDaemons } from './ceph-daemons.ts';
 import { findCephTree, type CephTree } from './ceph-tree.ts';
 import { testBrokerSpawner } from './test-broker.ts';
 
@@ -62,181 +55,164 @@ const testFolder = process.env['HOLDFAST_TEST_DIR'] ?? '/var/tmp/holdfast-tests'
 const upLimitMs = 90_000;
 const portsPerCluster = 60;
 
-export async function startCephCluster(options: CephClusterOptions = {}): Promise<CephCluster> {
-  const { mons = 1, osds = 3, pools = ['rbd'], folder = testFolder } = options;
-  const startedMs = Date.now();
+/** What a cluster is made from: decided before anything starts. */
+interface ClusterPlan {
+  readonly dir: string;
+  readonly tree: CephTree;
+  readonly basePort: number;
+  readonly connection: CephConnection & { readonly fsid: string };
+  readonly mons: readonly { readonly name: string; readonly address: string }[];
+  readonly osds: readonly { readonly id: number; readonly uuid: string; readonly key: string }[];
+  readonly pools: readonly string[];
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+const newKey = () => newCephxKey(Date.now());
+
+async function planCluster(options: CephClusterOptions): Promise<ClusterPlan> {
+  const { mons: count = 1, osds = 3, pools = ['rbd'], folder = testFolder, settings = {} } = options;
   const tree = await findCephTree();
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const dir = await mkdtemp(join(folder, 'cluster-'));
   const basePort = options.basePort ?? (await freePorts());
-  const fsid = randomUUID();
-  const names = ['a', 'b', 'c', 'd', 'e'].slice(0, mons);
-  const addresses = names.map(
-    (_, at) => `[v2:127.0.0.1:${basePort + at},v1:127.0.0.1:${basePort + 10 + at}]`,
-  );
-  const key = () => newCephxKey(Date.now());
-  const adminKey = key();
-  const osdSpecs = Array.from({ length: osds }, (_, id) => ({ id, uuid: randomUUID(), key: key() }));
-  const mgrKey = key();
-  const connection: CephConnection = {
-    monHost: addresses.join(','),
-    user: 'client.admin',
-    key: adminKey,
-    fsid,
+  const mons = ['a', 'b', 'c', 'd', 'e'].slice(0, count).map((name, at) => ({
+    name,
+    address: `[v2:127.0.0.1:${basePort + at},v1:127.0.0.1:${basePort + 10 + at}]`,
+  }));
+  return {
+    dir: await mkdtemp(join(folder, 'cluster-')),
+    tree,
+    basePort,
+    connection: {
+      monHost: mons.map(({ address }) => address).join(','),
+      user: 'client.admin',
+      key: newKey(),
+      fsid: randomUUID(),
+    },
+    mons,
+    osds: Array.from({ length: osds }, (_, id) => ({ id, uuid: randomUUID(), key: newKey() })),
+    pools,
+    settings,
   };
+}
+
+export async function startCephCluster(options: CephClusterOptions = {}): Promise<CephCluster> {
+  const startedMs = Date.now();
+  const plan = await planCluster(options);
+  const { dir, tree, connection } = plan;
   const spawnBroker = await testBrokerSpawner(tree);
   const connect: CephCluster['connect'] = (user) =>
     openCeph({ ...connection, ...user }, { spawnBroker, clock: systemClock, log: silentLogger });
   const ceph = connect();
-  const daemons = new Map<string, ProcessIdentity>();
-  const conf = join(dir, 'ceph.conf');
-  const env = { ...tree.env, CEPH_CONF: conf };
   const signal = AbortSignal.timeout(upLimitMs);
-  const bin = (name: string) => join(tree.root, 'usr/bin', name);
-  const run = (name: string, args: readonly string[]) =>
-    runCommand(bin(name), args, { signal, env, timeoutMs: 60_000 });
-  const start = async (name: string, args: readonly string[]) => {
-    const log = openSync(join(dir, 'log', `${name}.out`), 'a');
-    const child = spawn(
-      bin(`ceph-${name.split('.')[0]}`),
-      ['-f', '-i', name.slice(name.indexOf('.') + 1), ...args],
-      {
-        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', ...env },
-        stdio: ['ignore', log, log],
-        detached: true, // Ctrl-C of the test run is ours to handle, not theirs.
-      },
-    );
-    closeSync(log);
-    child.on('error', () => undefined);
-    child.unref();
-    const identity = child.pid === undefined ? undefined : await identifyProcess(child.pid);
-    if (!identity) throw new Error(`${name} did not start`);
-    daemons.set(name, identity);
-  };
+  const daemons = cephDaemons(dir, tree, signal);
   const stop = async () => {
     await ceph.close();
-    await stopAll(daemons);
+    await daemons.stop();
     await rm(dir, { recursive: true, force: true });
   };
-
   try {
-    for (const path of ['log', 'run', 'crash', 'mgr/x', ...names.map((name) => `mon/${name}`)])
-      await mkdir(join(dir, path), { recursive: true });
-    await writeFile(
-      conf,
-      clusterConf({
-        dir,
-        fsid,
-        tree,
-        osds,
-        monHost: connection.monHost,
-        basePort,
-        settings: options.settings ?? {},
-      }),
-    );
-    const users = [
-      { entity: 'mon.', key: key(), caps: { mon: 'allow *' } },
-      {
-        entity: 'client.admin',
-        key: adminKey,
-        caps: { mon: 'allow *', osd: 'allow *', mds: 'allow *', mgr: 'allow *' },
-      },
-      { entity: 'mgr.x', key: mgrKey, caps: { mon: 'allow profile mgr', osd: 'allow *', mds: 'allow *' } },
-    ];
-    await writeFile(join(dir, 'mon.keyring'), formatKeyring(users), { mode: 0o600 });
-    await writeFile(join(dir, 'mgr/x/keyring'), formatKeyring([{ entity: 'mgr.x', key: mgrKey, caps: {} }]), {
-      mode: 0o600,
-    });
-    const monmap = join(dir, 'monmap');
-    await run('monmaptool', [
-      '--create',
-      ...names.flatMap((name, at) => ['--addv', name, addresses[at] ?? '']),
-      '--fsid',
-      fsid,
-      '--set-min-mon-release',
-      'pacific',
-      monmap,
-    ]);
-    // The OSDs' mkfs needs no mon, so it runs beside the mons' start.
-    const made = Promise.all(
-      osdSpecs.map(async ({ id, uuid, key: secret }) => {
-        await mkdir(join(dir, `osd/${id}`), { recursive: true });
-        await writeFile(
-          join(dir, `osd/${id}/keyring`),
-          formatKeyring([{ entity: `osd.${id}`, key: secret, caps: {} }]),
-          { mode: 0o600 },
-        );
-        const block = await open(join(dir, `osd/${id}/block`), 'w');
-        await block.truncate(10 * 1024 ** 3);
-        await block.close();
-        await run('ceph-osd', [
-          '-i',
-          String(id),
-          '--mkfs',
-          '--no-mon-config',
-          '--osd-uuid',
-          uuid,
-          '--monmap',
-          monmap,
-        ]);
-      }),
-    );
-    made.catch(() => undefined);
-    for (const name of names) {
-      await run('ceph-mon', [
-        '-i',
-        name,
-        '--mkfs',
-        '--monmap',
-        monmap,
-        '--keyring',
-        join(dir, 'mon.keyring'),
-      ]);
-      await start(`mon.${name}`, []);
-    }
-    await start('mgr.x', []);
-    await made;
-    await until(signal, async () => Boolean(await readStatus(ceph, signal)));
-    for (const osd of osdSpecs) {
-      await registerOsd(ceph, osd, signal);
-      await ceph.mon(
-        { prefix: 'osd crush set-device-class', class: 'ssd', ids: [String(osd.id)] },
-        z.unknown(),
-        { signal },
-      );
-      await start(`osd.${osd.id}`, []);
-    }
-    await until(signal, async () => (await readStatus(ceph, signal)).osds.up === osds);
-    for (const pool of pools) {
-      await createPool(ceph, pool, { size: Math.min(3, osds), pgNum: 8 }, signal);
-      await enableApplication(ceph, pool, 'rbd', signal);
-    }
-    await until(signal, async () => {
-      const status = await readStatus(ceph, signal);
-      return osds === 0 || (status.pools >= pools.length && allPgsClean(status) && status.mgr.available);
-    });
-    for (const pool of pools) await ceph.rbd.initPool({ pool }, { signal });
+    await writeFiles(plan);
+    await startDaemons(plan, daemons, ceph, signal);
+    await makePools(plan, ceph, signal);
   } catch (error) {
-    const logs = await tails(dir, [...daemons.keys()]);
+    const logs = await daemons.tails();
     await stop();
     throw new Error(`the Ceph cluster did not come up: ${String(error)}\n${logs}`, { cause: error });
   }
   return {
-    fsid,
+    fsid: connection.fsid,
     dir,
     connection,
     tree,
     spawnBroker,
     ceph,
     upMs: Date.now() - startedMs,
-    daemons,
-    async signal(name, wanted) {
-      const identity = daemons.get(name);
-      if (!identity || !(await signalProcess(identity, wanted))) throw new Error(`${name} does not run`);
-    },
+    daemons: daemons.running,
+    signal: daemons.signal,
     connect,
     stop,
   };
+}
+
+/** Folders, configuration and keys. */
+async function writeFiles({ dir, tree, basePort, connection, mons, osds, settings }: ClusterPlan) {
+  const { fsid, monHost } = connection;
+  for (const path of ['log', 'run', 'crash', 'mgr/x', ...mons.map(({ name }) => `mon/${name}`)])
+    await mkdir(join(dir, path), { recursive: true });
+  const conf = clusterConf({ dir, fsid, tree, osds: osds.length, monHost, basePort, settings });
+  await writeFile(join(dir, 'ceph.conf'), conf);
+  const mgrKey = newKey();
+  const users = [
+    { entity: 'mon.', key: newKey(), caps: { mon: 'allow *' } },
+    {
+      entity: 'client.admin',
+      key: connection.key,
+      caps: { mon: 'allow *', osd: 'allow *', mds: 'allow *', mgr: 'allow *' },
+    },
+    { entity: 'mgr.x', key: mgrKey, caps: { mon: 'allow profile mgr', osd: 'allow *', mds: 'allow *' } },
+  ];
+  await writeKeyring(join(dir, 'mon.keyring'), users);
+  await writeKeyring(join(dir, 'mgr/x/keyring'), [{ entity: 'mgr.x', key: mgrKey, caps: {} }]);
+}
+
+const writeKeyring = (path: string, users: Parameters<typeof formatKeyring>[0]) =>
+  writeFile(path, formatKeyring(users), { mode: 0o600 });
+
+/** Mons, mgr and OSDs, until all OSDs are up. */
+async function startDaemons(plan: ClusterPlan, daemons: CephDaemons, ceph: Ceph, signal: AbortSignal) {
+  const { dir, mons, osds, connection } = plan;
+  const monmap = join(dir, 'monmap');
+  const addresses = mons.flatMap(({ name, address }) => ['--addv', name, address]);
+  const release = ['--set-min-mon-release', 'pacific'];
+  await daemons.run('monmaptool', ['--create', ...addresses, '--fsid', connection.fsid, ...release, monmap]);
+  // The OSDs' mkfs needs no mon, so it runs beside the mons' start.
+  const made = Promise.all(osds.map((osd) => makeOsd(dir, osd, monmap, daemons)));
+  made.catch(() => undefined);
+  const keyring = join(dir, 'mon.keyring');
+  for (const { name } of mons) {
+    await daemons.run('ceph-mon', ['-i', name, '--mkfs', '--monmap', monmap, '--keyring', keyring]);
+    await daemons.start(`mon.${name}`);
+  }
+  await daemons.start('mgr.x');
+  await made;
+  await until(signal, async () => Boolean(await readStatus(ceph, signal)));
+  for (const osd of osds) {
+    await registerOsd(ceph, osd, signal);
+    const setClass = { prefix: 'osd crush set-device-class', class: 'ssd', ids: [String(osd.id)] };
+    await ceph.mon(setClass, z.unknown(), { signal });
+    await daemons.start(`osd.${osd.id}`);
+  }
+  await until(signal, async () => (await readStatus(ceph, signal)).osds.up === osds.length);
+}
+
+async function makeOsd(
+  dir: string,
+  { id, uuid, key }: ClusterPlan['osds'][number],
+  monmap: string,
+  daemons: CephDaemons,
+): Promise<void> {
+  const folder = join(dir, `osd/${id}`);
+  await mkdir(folder, { recursive: true });
+  await writeKeyring(join(folder, 'keyring'), [{ entity: `osd.${id}`, key, caps: {} }]);
+  const block = await open(join(folder, 'block'), 'w');
+  await block.truncate(10 * 1024 ** 3);
+  await block.close();
+  const name = ['-i', String(id), '--osd-uuid', uuid];
+  await daemons.run('ceph-osd', [...name, '--mkfs', '--no-mon-config', '--monmap', monmap]);
+}
+
+/** Pools for RBD, until every PG of them is clean. */
+async function makePools({ pools, osds }: ClusterPlan, ceph: Ceph, signal: AbortSignal): Promise<void> {
+  for (const pool of pools) {
+    await createPool(ceph, pool, { size: Math.min(3, osds.length), pgNum: 8 }, signal);
+    await enableApplication(ceph, pool, 'rbd', signal);
+  }
+  await until(signal, async () => {
+    const status = await readStatus(ceph, signal);
+    if (osds.length === 0) return true;
+    return status.pools >= pools.length && allPgsClean(status) && status.mgr.available;
+  });
+  for (const pool of pools) await ceph.rbd.initPool({ pool }, { signal });
 }
 
 async function until(signal: AbortSignal, test: () => Promise<boolean>): Promise<void> {
@@ -264,27 +240,3 @@ const isFree = (port: number): Promise<boolean> =>
     server.once('error', () => resolve(false));
     server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
-
-/** Ends what still is the process that was started; never a later one of the same pid. */
-async function stopAll(daemons: ReadonlyMap<string, ProcessIdentity>): Promise<void> {
-  const all = [...daemons.values()];
-  for (const identity of all) {
-    await signalProcess(identity, 'SIGCONT');
-    await signalProcess(identity, 'SIGTERM');
-  }
-  for (let waitedMs = 0; waitedMs < 5_000; waitedMs += 50) {
-    if (!(await Promise.all(all.map(isRunning))).includes(true)) return;
-    await sleep(50);
-  }
-  for (const identity of all) await signalProcess(identity, 'SIGKILL');
-}
-
-async function tails(dir: string, names: readonly string[]): Promise<string> {
-  const texts = await Promise.all(
-    names.map(async (name) => {
-      const text = await readFile(join(dir, 'log', `${name}.out`), 'utf8').catch(() => '');
-      return text.trim() === '' ? '' : `--- ${name}\n${text.slice(-1500)}`;
-    }),
-  );
-  return texts.join('\n');
-}
