@@ -11,7 +11,8 @@ import {
 import type { KeyValue } from '../../../gen/etcd/kv_pb.js';
 import type { Clock } from '../../../lib/clock.ts';
 import { isDeadlineError } from '../../../lib/deadline.ts';
-import { Code, isRpcError, unaryClient } from '../../../lib/grpc.ts';
+import { grpcSession, sessionClient } from '../../../lib/grpc-session.ts';
+import { Code, isRpcError } from '../../../lib/grpc.ts';
 import { resumingWatch } from './etcd-watch.ts';
 import {
   compactedError,
@@ -100,15 +101,23 @@ const transactionOf = (changes: readonly StoreChange[]) => ({
   })),
 });
 
+// TLS has no server names that are addresses; etcd's certificate is for localhost too.
+const serverNameOf = (endpoint: string) => (endpoint.startsWith('127.') ? 'localhost' : undefined);
+
+/** Reads and writes: one for each request of the API. */
+const sessionOf = ({ endpoint, tls }: EtcdStoreOptions) =>
+  grpcSession({ url: `https://${endpoint}`, tls: { ...tls, serverName: serverNameOf(endpoint) } });
+
+/** The watch: one stream, for which a general client's care of the connection is worth its price. */
 function clientOf({ endpoint, tls }: EtcdStoreOptions): grpc.Client {
   const credentials = grpc.credentials.createSsl(
     Buffer.from(tls.ca),
     Buffer.from(tls.key),
     Buffer.from(tls.cert),
   );
+  const serverName = serverNameOf(endpoint);
   return new grpc.Client(endpoint, credentials, {
-    // TLS has no server names that are addresses; etcd's certificate is for localhost too.
-    ...(endpoint.startsWith('127.') ? { 'grpc.ssl_target_name_override': 'localhost' } : {}),
+    ...(serverName === undefined ? {} : { 'grpc.ssl_target_name_override': serverName }),
     'grpc.keepalive_time_ms': 10_000,
     'grpc.keepalive_timeout_ms': 5_000,
     'grpc.max_receive_message_length': -1,
@@ -122,7 +131,8 @@ function clientOf({ endpoint, tls }: EtcdStoreOptions): grpc.Client {
 export function etcdStore(options: EtcdStoreOptions): Store {
   const { clock, random = Math.random, onBroken = () => undefined } = options;
   const client = clientOf(options);
-  const kv = unaryClient(client, KV);
+  const session = sessionOf(options);
+  const kv = sessionClient(session, KV);
 
   async function call<T>(writing: boolean, body: () => Promise<T>): Promise<T> {
     try {
@@ -187,6 +197,7 @@ export function etcdStore(options: EtcdStoreOptions): Store {
       return Number(answer.header?.revision ?? 0n);
     },
     async close() {
+      session.close();
       client.close();
     },
   };
