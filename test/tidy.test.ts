@@ -110,7 +110,6 @@ const longOnes: Readonly<Record<string, number>> = {
   'test/conformance/host.test.ts': 420,
   'test/e2e/bad-input.test.ts': 407,
   'test/e2e/node.test.ts': 679,
-  'test/support/node-rig.ts startNodeRig': 123,
 };
 
 describe('length', () => {

@@ -22,6 +22,7 @@ import {
   type NodeSpec,
 } from '../../src/standalone/machine/virtual-node.ts';
 import { ensurePki, issueCertificate } from '../../src/standalone/pki.ts';
+import { serverSecurity } from './secure-api.ts';
 import { findTestTree } from './tree.ts';
 
 /** A real virtual node with the node role in it, and the real API server on the host's end of its fabric. */
@@ -79,42 +80,9 @@ export async function startNodeRig(instanceId: string, signal: AbortSignal): Pro
   const deps = { clock: systemClock, signal };
   const tree = await findTestTree();
   const base = await mkdtemp('/var/tmp/hf-node-');
-  const releases = join(base, 'releases');
-  const run = join(base, 'nodes/n1/run');
-  await mkdir(releases);
-  await mkdir(run, { recursive: true });
-  for (const name of ['node-process', 'hostpath-csi'])
-    await bundle(resolve(import.meta.dirname, `${name}.ts`), join(releases, `${name}.mjs`));
-  await copyFile(process.execPath, join(releases, 'node'));
-  const spec: NodeSpec = {
-    ...network,
-    name: 'n1',
-    number: 1,
-    instanceId,
-    tree: tree.path,
-    folder: join(base, 'nodes/n1'),
-    releases,
-    scripts: resolve(import.meta.dirname, '../../src/standalone/machine'),
-    disks: 0,
-    diskSizeBytes: 0,
-    prefixLength: 24,
-    peers: [],
-  };
-  const kept: Record<string, ProcessIdentity> = {};
-  const keep = (name: string) => (identity: ProcessIdentity) => {
-    kept[name] = identity;
-    return Promise.resolve();
-  };
-  const of = (name: string): ProcessIdentity => {
-    const identity = kept[name];
-    if (!identity) throw new Error(`${name} was not started`);
-    return identity;
-  };
-  const end = async (name: string, how: NodeJS.Signals) => {
-    await signalProcess(of(name), how);
-    while (await isRunning(of(name))) await systemClock.sleep(10, signal);
-  };
-
+  const spec = await prepareNode(base, tree.path, instanceId);
+  const run = join(spec.folder, 'run');
+  const { kept, keep, of, end } = keptProcesses(signal);
   const fabric = {
     tree: tree.path,
     instanceId,
@@ -129,47 +97,16 @@ export async function startNodeRig(instanceId: string, signal: AbortSignal): Pro
     await startContainerd(spec, of('init'), deps, keep('containerd'));
   };
   await bringUp();
-  for (const image of [await pauseImage(tree.path), debianImage()]) {
-    const name = `${image.image.replace(/\W+/g, '-')}.tar`;
-    await writeFile(join(run, name), image.archive.bytes);
-    await importImage(of('init'), `/run/node/${name}`, signal);
-  }
-  const debian = debianImage();
-  const entry = {
-    ...debian.config,
-    name: 'docker.io/library/debian:12',
-    image: debian.image,
-    digest: debian.archive.digest,
-    mounts: debian.mounts,
-  };
-  await writeFile(join(run, 'images.json'), JSON.stringify({ entries: [entry] }));
-  const config: NodeConfig = {
-    nodeName: 'n1',
-    nodeIp: network.ip,
-    podCidr: network.podCidr,
-    serviceCidr: network.serviceCidr,
-    kubeconfig: '/run/node/kubeconfig',
-    criSocket: '/run/containerd/containerd.sock',
-    kubeletRoot: '/var/lib/kubelet',
-    tls: { cert: '/run/node/node.crt', key: '/run/node/node.key', clientCa: '/run/node/ca.crt' },
-    imageTable: '/run/node/images.json',
-    labels: { rig: 'yes' },
-  };
-  await writeFile(join(run, 'config.json'), JSON.stringify(config));
+  await importImages(tree.path, run, of('init'), signal);
+  await writeFile(join(run, 'config.json'), JSON.stringify(nodeConfig));
   const url = server.urls[0] ?? '';
   const client = createKubeClient({ url, tls: certificates });
-  const spawn = (script: string, logName: string, args: readonly string[]) =>
-    spawnInNode(
-      spec,
-      of('init'),
-      {
-        command: ['/opt/holdfast/releases/node', `/opt/holdfast/releases/${script}.mjs`, ...args],
-        env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
-        logFile: join(base, `${logName}.log`),
-      },
-      deps,
-    );
-  const rig: NodeRig = {
+  const spawn = (script: string, logName: string, args: readonly string[]) => {
+    const command = ['/opt/holdfast/releases/node', `/opt/holdfast/releases/${script}.mjs`, ...args];
+    const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+    return spawnInNode(spec, of('init'), { command, env, logFile: join(base, `${logName}.log`) }, deps);
+  };
+  return {
     spec,
     client,
     api: { host: network.gateway, port: Number(new URL(url).port), ...certificates },
@@ -197,8 +134,90 @@ export async function startNodeRig(instanceId: string, signal: AbortSignal): Pro
       await rm(base, { recursive: true, force: true });
     },
   };
-  return rig;
 }
+
+/** The node's folders, and what it runs. */
+async function prepareNode(base: string, tree: string, instanceId: string): Promise<NodeSpec> {
+  const releases = join(base, 'releases');
+  const folder = join(base, 'nodes/n1');
+  await mkdir(releases);
+  await mkdir(join(folder, 'run'), { recursive: true });
+  for (const name of ['node-process', 'hostpath-csi'])
+    await bundle(resolve(import.meta.dirname, `${name}.ts`), join(releases, `${name}.mjs`));
+  await copyFile(process.execPath, join(releases, 'node'));
+  return {
+    ...network,
+    name: 'n1',
+    number: 1,
+    instanceId,
+    tree,
+    folder,
+    releases,
+    scripts: resolve(import.meta.dirname, '../../src/standalone/machine'),
+    disks: 0,
+    diskSizeBytes: 0,
+    prefixLength: 24,
+    peers: [],
+  };
+}
+
+/** What was started, by name. */
+function keptProcesses(signal: AbortSignal) {
+  const kept: Record<string, ProcessIdentity> = {};
+  const of = (name: string): ProcessIdentity => {
+    const identity = kept[name];
+    if (!identity) throw new Error(`${name} was not started`);
+    return identity;
+  };
+  return {
+    kept,
+    of,
+    keep: (name: string) => (identity: ProcessIdentity) => {
+      kept[name] = identity;
+      return Promise.resolve();
+    },
+    async end(name: string, how: NodeJS.Signals) {
+      await signalProcess(of(name), how);
+      while (await isRunning(of(name))) await systemClock.sleep(10, signal);
+    },
+  };
+}
+
+/** The images of a node without a registry, and the table that names them. */
+async function importImages(
+  tree: string,
+  run: string,
+  init: ProcessIdentity,
+  signal: AbortSignal,
+): Promise<void> {
+  const debian = debianImage();
+  for (const image of [await pauseImage(tree), debian]) {
+    const name = `${image.image.replace(/\W+/g, '-')}.tar`;
+    await writeFile(join(run, name), image.archive.bytes);
+    await importImage(init, `/run/node/${name}`, signal);
+  }
+  const entry = {
+    ...debian.config,
+    name: 'docker.io/library/debian:12',
+    image: debian.image,
+    digest: debian.archive.digest,
+    mounts: debian.mounts,
+  };
+  await writeFile(join(run, 'images.json'), JSON.stringify({ entries: [entry] }));
+}
+
+const nodeConfig: NodeConfig = {
+  nodeName: 'n1',
+  nodeIp: network.ip,
+  podCidr: network.podCidr,
+  serviceCidr: network.serviceCidr,
+  kubeconfig: '/run/node/kubeconfig',
+  criSocket: '/run/containerd/containerd.sock',
+  kubeletRoot: '/var/lib/kubelet',
+  tls: { cert: '/run/node/node.crt', key: '/run/node/node.key', clientCa: '/run/node/ca.crt' },
+  imageTable: '/run/node/images.json',
+  labels: { rig: 'yes' },
+};
 
 /** The API server with certificates, tokens and RBAC; the node's own files go into `run`. */
 async function startApi(
@@ -211,19 +230,12 @@ async function startApi(
     nowMs: Date.now(),
   });
   const text = (file: string) => readFile(file, 'utf8');
-  const [ca, caKey] = [await text(pki.caCert), await text(pki.caKey)];
+  const { ca, caKey, tls, authn } = await serverSecurity(pki);
   const server = await createApiServer({
     store: memoryStore(),
     listen: [{ host: network.gateway, port: 0 }],
-    tls: { cert: await text(pki.serverCert), key: await text(pki.serverKey) },
-    authn: {
-      clientCa: ca,
-      serviceAccount: {
-        privateKey: await text(pki.serviceAccountKey),
-        publicKey: await text(pki.serviceAccountPub),
-        issuer: 'https://kubernetes.default.svc',
-      },
-    },
+    tls,
+    authn,
     nodeProxy: httpsNodeProxy({
       ca,
       cert: await text(pki.kubeletClientCert),

@@ -6,7 +6,7 @@ import { createApiServer, type ApiServer } from '../../src/standalone/apiserver/
 import { memoryStore } from '../../src/standalone/apiserver/store/memory-store.ts';
 import type { Store } from '../../src/standalone/apiserver/store/store.ts';
 import type { NodeProxy } from '../../src/standalone/apiserver/subresource/node-proxy.ts';
-import { ensurePki, issueCertificate } from '../../src/standalone/pki.ts';
+import { ensurePki, issueCertificate, type InstancePki } from '../../src/standalone/pki.ts';
 
 export interface Credentials {
   readonly cert: string;
@@ -27,18 +27,13 @@ export interface SecureApi {
   close(): Promise<void>;
 }
 
-/** The real API server with TLS, certificates, tokens and RBAC, over a store in memory or the given one. */
-export async function startSecureApi(
-  options: { store?: Store; nodeProxy?: NodeProxy; log?: Logger; withoutAdmission?: readonly string[] } = {},
-): Promise<SecureApi> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-test-api-'));
-  const pki = await ensurePki({ directory: join(folder, 'pki'), apiHosts: ['127.0.0.1'], nowMs: Date.now() });
+/** What an API server proves itself and its callers by. */
+export async function serverSecurity(pki: InstancePki) {
   const text = (file: string) => readFile(file, 'utf8');
   const [ca, caKey] = [await text(pki.caCert), await text(pki.caKey)];
-  const store = options.store ?? memoryStore();
-  const server = await createApiServer({
-    store,
-    listen: [{ host: '127.0.0.1', port: 0 }],
+  return {
+    ca,
+    caKey,
     tls: { cert: await text(pki.serverCert), key: await text(pki.serverKey) },
     authn: {
       clientCa: ca,
@@ -48,6 +43,22 @@ export async function startSecureApi(
         issuer: 'https://kubernetes.default.svc',
       },
     },
+  };
+}
+
+/** The real API server with TLS, certificates, tokens and RBAC, over a store in memory or the given one. */
+export async function startSecureApi(
+  options: { store?: Store; nodeProxy?: NodeProxy; log?: Logger; withoutAdmission?: readonly string[] } = {},
+): Promise<SecureApi> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-test-api-'));
+  const pki = await ensurePki({ directory: join(folder, 'pki'), apiHosts: ['127.0.0.1'], nowMs: Date.now() });
+  const { ca, caKey, tls, authn } = await serverSecurity(pki);
+  const store = options.store ?? memoryStore();
+  const server = await createApiServer({
+    store,
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    tls,
+    authn,
     nodeProxy: options.nodeProxy,
     log: options.log ?? silentLogger,
     ...(options.withoutAdmission ? { withoutAdmission: options.withoutAdmission } : {}),
@@ -57,7 +68,7 @@ export async function startSecureApi(
   return {
     url,
     ca,
-    admin: { cert: await text(pki.adminCert), key: await text(pki.adminKey) },
+    admin: { cert: await readFile(pki.adminCert, 'utf8'), key: await readFile(pki.adminKey, 'utf8') },
     async issue(name, groups = []) {
       const request = { commonName: name, organizations: groups, usage: 'client' as const };
       const authority = { certificatePem: ca, privateKeyPem: caKey };
