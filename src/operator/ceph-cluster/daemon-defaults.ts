@@ -18,8 +18,11 @@ const monOnly = {
   // Larger clusters write a few more, smaller epochs, which is cheap beside what they store.
   paxos_propose_interval: '0.1',
   paxos_min_wait: '0.02',
-  // Measured failover: 6 s in place of 16 to 20 s. Lease and election still bear a disk that stalls for 2 s.
+  // Measured failover: 6 s in place of 16 to 20 s. A lease still bears a disk that stalls for 2 s.
   mon_lease: '3',
+  // Waited out by each election that lacks a mon, and mostly once by a bring-up: the first quorum's monmap
+  // starts all mons anew, and one that is a moment late misses the proposal. Not shorter for that: a mon
+  // whose disk needs longer to note the new epoch could never vote, for each try is another epoch.
   mon_election_timeout: '1.5',
   mon_probe_timeout: '1',
   mon_tick_interval: '2',
