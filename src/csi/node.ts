@@ -16,6 +16,7 @@ import { decodeHandle } from './handle.ts';
 import type { AttachBody } from './mounter/protocol.ts';
 import { checkNodePath } from './node/node-path.ts';
 import { publishDevice, publishMount, unpublish } from './node/publish.ts';
+import { stagedDevice, volumeCondition } from './node/volume-condition.ts';
 import { stageVolume, unstageVolume, type StageDeps } from './node/stage.ts';
 import { volumeUsage } from './node/usage.ts';
 import { attacherNamed, imageFeatures, refuseAttributes } from './parameters.ts';
@@ -32,6 +33,7 @@ const defaultFsType = 'ext4';
 const capabilities = [
   Rpc.STAGE_UNSTAGE_VOLUME,
   Rpc.GET_VOLUME_STATS,
+  Rpc.VOLUME_CONDITION,
   Rpc.EXPAND_VOLUME,
   Rpc.SINGLE_NODE_MULTI_WRITER,
 ];
@@ -116,7 +118,7 @@ export function nodeService(deps: NodeServiceDeps): Partial<UnaryHandlers<typeof
     async nodeGetVolumeStats({ volumeId, volumePath }, { signal }) {
       if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
       if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
-      return await withDeadline('NodeGetVolumeStats', 20_000, signal, () => volumeUsage(volumePath, mounts));
+      return await volumeReport(volumeId, volumePath, deps, signal);
     },
     async nodeExpandVolume({ volumeId, volumePath, capacityRange }, { signal }) {
       if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
@@ -163,6 +165,7 @@ async function attachRequest(
     user,
     key,
     readOnly: isReadOnly(capability) && !isSingleNode(capability),
+    exclusive: isSingleNode(capability),
     features: [...imageFeatures(volumeContext)],
     ...(attacher ? { attacher, tryOthers } : {}),
   };
@@ -192,17 +195,16 @@ async function expandVolume(
   return { capacityBytes };
 }
 
-async function deviceOf(volumeId: string, { staged, mounter }: NodeServiceDeps, signal: AbortSignal) {
-  const volume = await staged.read(volumeId);
-  const device =
-    volume &&
-    (await mounter.list(signal)).find(
-      (one) =>
-        one.image === volume.image.image &&
-        one.pool === volume.image.pool &&
-        one.clusterId === volume.image.clusterId &&
-        (one.namespace ?? '') === (volume.image.namespace ?? ''),
-    );
+async function deviceOf(volumeId: string, deps: NodeServiceDeps, signal: AbortSignal) {
+  const device = await stagedDevice(volumeId, deps, signal);
   if (!device) throw new RpcError(Code.FAILED_PRECONDITION, `volume ${volumeId} is not staged on this node`);
   return device;
 }
+
+/** How full the volume is, and whether it works; of one that does not its filesystem answers nothing. */
+const volumeReport = (volumeId: string, volumePath: string, deps: NodeServiceDeps, signal: AbortSignal) =>
+  withDeadline('NodeGetVolumeStats', 20_000, signal, async (own) => {
+    const condition = await volumeCondition(volumeId, deps, own);
+    const stats = condition.abnormal ? { usage: [] } : await volumeUsage(volumePath, deps.mounts);
+    return { ...stats, volumeCondition: condition };
+  });

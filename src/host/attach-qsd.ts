@@ -1,4 +1,4 @@
-import { access, readdir } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
@@ -19,7 +19,9 @@ import {
 } from './qsd-steps.ts';
 import type { HostTools } from './tools.ts';
 
-export interface QsdAttacherDeps extends Omit<QsdStepDeps, 'ledger'> {
+export interface QsdAttacherDeps extends Omit<QsdStepDeps, 'ledger' | 'bootId'> {
+  /** Of the running kernel, where not said. */
+  bootId?(): Promise<string>;
   readonly tools: HostTools;
   /** Mode 0700 and short: a unix socket's path in it has at most 107 bytes. */
   readonly stateDir: string;
@@ -53,7 +55,8 @@ const undoLimitMs = 10_000;
  */
 export function qsdAttacher(options: QsdAttacherDeps): QsdAttacher {
   const ledger = qsdLedger(options.stateDir);
-  const deps: QsdStepDeps = { ...options, ledger };
+  const bootId = async () => (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const deps: QsdStepDeps = { bootId, ...options, ledger };
   const locks = keyedLock(() => deps.clock.now());
   const locked = <T>(image: ImageSpec, signal: AbortSignal, body: () => Promise<T>) =>
     locks.run(ledger.files(image).dir, signal, body);
@@ -134,7 +137,7 @@ async function detach(deps: QsdStepDeps, image: ImageSpec, signal: AbortSignal):
   // After a daemon's death its loop answers nothing that it could be known by, but for its sequence.
   const alive = await livingDaemon(deps, entry);
   for (const dead of [...(entry.dead ?? []), ...(entry.loop && !alive ? [entry.loop] : [])])
-    if (await isThere(deps, dead)) await deps.loops.detach(dead, signal);
+    if (await isThere(deps, entry, dead)) await deps.loops.detach(dead, signal);
   const loop = alive && (await loopOf(deps, entry, signal));
   if (loop) {
     const mountPoint = await mountPointOf(deps, loop);

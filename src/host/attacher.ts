@@ -29,6 +29,8 @@ export interface AttachRequest extends ImageSpec {
   /** Reaches the daemon by a file of mode 0600 only. */
   readonly key: string;
   readonly readOnly: boolean;
+  /** Only the node that holds the image's lock may have it. */
+  readonly exclusive?: boolean | undefined;
 }
 
 export interface AttachedDevice extends ImageSpec {

@@ -48,7 +48,7 @@ test('a dead daemon is fenced, then replaced, and its mounts with it', async () 
   expect(present.find(({ minor }) => minor === 1)).toMatchObject({ autoclear: true });
   expect(await attacher.list(signal)).toMatchObject([{ ...image, device: '/dev/loop1', alive: true }]);
   expect(await attacher.unhealed()).toEqual([]);
-  expect(await attacher.heal(image, signal)).toMatchObject({ replaced: [] });
+  expect(await attacher.heal(image, signal)).toBeUndefined();
   await host.mounts.unmount('/t', {}, signal);
   present.length = 0; // By autoclear.
   await attacher.detach(image, signal);
@@ -93,6 +93,28 @@ test("a loop's number that went to another image meanwhile is none of ours any m
   expect(host.table).toMatchObject([{ mountPoint: '/t', minor: 0 }]);
 });
 
+test("after a restart of the node nothing is attached that nobody asked for: it may be another node's by now", async () => {
+  const { attacher, world, present, host } = await deadMount();
+  world.bootId = 'boot-2';
+  expect(await attacher.unhealed()).toEqual([]);
+  expect(await attacher.heal(image, signal)).toBeUndefined();
+  expect(world.steps).toEqual([]);
+  // Staged again, it is an attachment as any other, whatever device has the old number now.
+  host.table.length = 0;
+  present.length = 0;
+  await attacher.attach(request, signal);
+  expect(await attacher.unhealed()).toEqual([]);
+});
+
+test('what was unmounted while its daemon was dead is not attached again', async () => {
+  const { attacher, world, present, host } = await deadMount();
+  await host.mounts.unmount('/t', {}, signal);
+  present.length = 0; // By autoclear.
+  expect(await attacher.unhealed()).toEqual([]);
+  expect(await attacher.heal(image, signal)).toBeUndefined();
+  expect(world.steps).toEqual([]);
+});
+
 test('a stage call that comes first fences too, and leaves the mounts to healing', async () => {
   const { attacher, world } = await deadMount();
   expect(await attacher.attach(request, signal)).toMatchObject({ device: '/dev/loop1', alive: true });
@@ -121,6 +143,21 @@ test('a block device gets its daemon back under its number, once nobody has it o
   expect(await attacher.heal(image, signal)).toMatchObject({ device: '/dev/loop1' });
   expect(world.steps).toEqual([fenced, 'start']);
   expect(await attacher.unhealed()).toEqual([]);
+});
+
+test('the number that a block device waits for goes to no other image', async () => {
+  const { attacher, world, present } = await qsdBench(stateDir);
+  world.fatal = true;
+  await attacher.attach(request, signal);
+  world.fatal = false;
+  world.startError = new Error('no mon answers');
+  await expect(attacher.heal(image, signal)).rejects.toThrow('no mon');
+  expect(present).toEqual([]);
+  world.startError = undefined;
+  expect(await attacher.attach({ ...request, image: 'other' }, signal)).toMatchObject({
+    device: '/dev/loop1',
+  });
+  expect(await attacher.heal(image, signal)).toMatchObject({ device: '/dev/loop0' });
 });
 
 test('a dead block device is let go by detach, though its loop answers nothing any more', async () => {

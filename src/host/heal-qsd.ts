@@ -4,6 +4,7 @@ import { mountAt } from './mounts.ts';
 import type { LedgerEntry } from './qsd-ledger.ts';
 import {
   addLoop,
+  isOfThisBoot,
   isThere,
   livingDaemon,
   loopOf,
@@ -38,15 +39,26 @@ export class HeldDeviceError extends Error {
 
 export const isHeldDevice = (error: unknown): error is HeldDeviceError => error instanceof HeldDeviceError;
 
-/** Images whose daemon died, or whose healing was cut short. */
+/** Images whose daemon died under somebody, or whose healing was cut short. */
 export async function unhealed(deps: QsdStepDeps): Promise<ImageSpec[]> {
   const images: ImageSpec[] = [];
-  for (const entry of await deps.ledger.list()) {
-    const left = (entry.dead?.length ?? 0) > 0;
-    // One without a loop was never handed out: its attach, or the detach, is still to come.
-    if (left || (entry.loop && !(await livingDaemon(deps, entry)))) images.push(entry.image);
-  }
+  for (const entry of await deps.ledger.list()) if (await needsHealing(deps, entry)) images.push(entry.image);
   return images;
+}
+
+/**
+ * Without a loop of its own left nobody here uses the image: the node was restarted, or everything was unmounted
+ * meanwhile. To attach it then would be to take it from whoever has it now.
+ */
+async function needsHealing(deps: QsdStepDeps, entry: LedgerEntry): Promise<boolean> {
+  if (entry.bootId !== (await deps.bootId())) return false;
+  const dead = entry.dead ?? [];
+  if (await livingDaemon(deps, entry)) return dead.length > 0;
+  // A block device that was let go for healing: its pod is there, and waits.
+  if (dead.length > 0 && !entry.filesystem) return true;
+  for (const loop of [...dead, ...(entry.loop ? [entry.loop] : [])])
+    if (await isThere(deps, entry, loop)) return true;
+  return false;
 }
 
 /**
@@ -60,7 +72,7 @@ export async function heal(
   signal: AbortSignal,
 ): Promise<HealReport | undefined> {
   const found = await deps.ledger.read(image);
-  if (!found || (!found.loop && !found.dead?.length)) return undefined;
+  if (!found || !(await needsHealing(deps, found))) return undefined;
   const alive = await livingDaemon(deps, found);
   const started = alive ? found : await restart(deps, found, await requestOf(deps, found), signal);
   const loop = await loopOf(deps, started, signal);
@@ -83,10 +95,10 @@ export async function restart(
   request: AttachRequest,
   signal: AbortSignal,
 ): Promise<LedgerEntry> {
-  const { filesystem } = entry;
-  const known = entry.dead ?? [];
-  const last = entry.loop && !known.some((one) => one.sequence === entry.loop?.sequence) ? [entry.loop] : [];
-  const dead = [...known, ...last];
+  const { filesystem, loop } = entry;
+  const known = (await isOfThisBoot(deps, entry)) ? (entry.dead ?? []) : [];
+  const isNew = loop && !known.some(({ sequence }) => sequence === loop.sequence);
+  const dead = isNew && (await isThere(deps, entry, loop)) ? [...known, loop] : known;
   // Before anything of the old one goes: from here on its users can be found by this alone.
   await deps.ledger.write({ ...entry, dead });
   await clearDead(deps, { ...entry, dead }, signal);
@@ -97,10 +109,10 @@ export async function restart(
 /** Frees what nobody uses, cuts loose the dead FUSE file. Throws HeldDeviceError for a block device in use. */
 async function clearDead(deps: QsdStepDeps, entry: LedgerEntry, signal: AbortSignal): Promise<void> {
   for (const loop of entry.dead ?? []) {
-    if (!(await isThere(deps, loop))) continue;
+    if (!(await isThere(deps, entry, loop))) continue;
     // In use it gets autoclear, and goes away once the dead filesystem on it is unmounted.
     await deps.loops.detach(loop, signal);
-    if (!entry.filesystem && (await isThere(deps, loop)))
+    if (!entry.filesystem && (await isThere(deps, entry, loop)))
       throw new HeldDeviceError(loop.device, entry.image.image);
   }
   await unmountExport(deps, entry, signal);
@@ -131,7 +143,7 @@ async function remountAll(
   try {
     for (const loop of entry.dead ?? []) {
       // Its number may have gone to another image by now, whose mounts are none of ours.
-      if (!(await isThere(deps, loop))) continue;
+      if (!(await isThere(deps, entry, loop))) continue;
       const { replaced, failed } = await remounter({ device: loop, source }, signal);
       report.replaced.push(...replaced);
       report.failed.push(...failed);
@@ -150,12 +162,12 @@ async function unmountAll({ mounts }: QsdStepDeps, path: string, signal: AbortSi
 
 /** How the dead daemon reached its cluster. */
 async function requestOf({ ledger }: QsdStepDeps, entry: LedgerEntry): Promise<AttachRequest> {
-  const { image, readOnly, connection } = entry;
+  const { image, readOnly, exclusive, connection } = entry;
   const keyring = await readFile(ledger.files(image).keyring, 'utf8').catch(() => '');
   const key = /^\s*key\s*=\s*(\S+)\s*$/m.exec(keyring)?.[1];
   if (!connection || !key)
     throw new Error(
       `${image.image} was attached by an older build: delete its pods to have it attached anew`,
     );
-  return { ...image, ...connection, key, readOnly };
+  return { ...image, ...connection, key, readOnly, exclusive };
 }

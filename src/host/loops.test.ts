@@ -85,8 +85,16 @@ test('a file goes to the first loop of the node that has none and that nobody el
     },
   };
   const loops = hostLoops(tools, { dev, sys });
-  const loop = await loops.attach(file, { directIo: true, readOnly: false }, new AbortController().signal);
+  const { signal } = new AbortController();
+  const loop = await loops.attach(file, { directIo: true, readOnly: false }, signal);
+  const avoid = new Set([join(dev, 'loop9')]);
+  const other = await loops.attach(file, { directIo: false, readOnly: false, avoid }, signal);
   await rm(folder, { recursive: true });
-  expect(ran).toEqual(['losetup --direct-io=on dev/loop9 file', 'losetup --direct-io=on dev/loop10 file']);
+  expect(ran).toEqual([
+    'losetup --direct-io=on dev/loop9 file',
+    'losetup --direct-io=on dev/loop10 file',
+    'losetup dev/loop10 file',
+  ]);
+  expect(other.device).toBe(join(dev, 'loop10'));
   expect(loop).toMatchObject({ device: join(dev, 'loop10'), major: 1, minor: 7, directIo: true });
 });

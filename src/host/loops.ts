@@ -99,6 +99,8 @@ export interface Loops {
       readonly readOnly: boolean;
       /** Only this one will do. */
       readonly device?: string | undefined;
+      /** Not these, though they are free. */
+      readonly avoid?: ReadonlySet<string>;
     },
     signal: AbortSignal,
   ): Promise<LoopDevice>;
@@ -132,7 +134,7 @@ export function hostLoops(tools: HostTools, { dev = '/dev', sys = '/sys' } = {})
 
   return {
     list,
-    async attach(file, { directIo, readOnly, device: only }, signal) {
+    async attach(file, { directIo, readOnly, device: only, avoid }, signal) {
       const backing = await backingOf(file);
       const options = [...(directIo ? ['--direct-io=on'] : []), ...(readOnly ? ['--read-only'] : [])];
       const failures: string[] = [];
@@ -141,6 +143,7 @@ export function hostLoops(tools: HostTools, { dev = '/dev', sys = '/sys' } = {})
         return { device, ...place, backing, backingPath: file, ...state };
       };
       for (const device of only === undefined ? await nodes() : [only]) {
+        if (avoid?.has(device)) continue;
         const place = await numbersOf(device);
         if (await hasFile(place)) continue;
         try {

@@ -21,6 +21,10 @@ const Loop = z.object({
 const LedgerShape = z.object({
   image: ImageShape,
   readOnly: z.boolean(),
+  /** Only the node that holds the image's lock may have it. */
+  exclusive: z.boolean().optional(),
+  /** Which start of the kernel it is from: processes, loops and mounts of another one are gone. */
+  bootId: z.string().optional(),
   /** The daemon, once it runs. */
   daemon: z.object({ pid: z.int(), startTicks: z.number() }).optional(),
   /** The FUSE file, by what a loop knows of it: the file itself cannot be asked once its daemon is dead. */

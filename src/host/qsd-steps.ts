@@ -21,11 +21,16 @@ export interface QsdStepDeps {
   /** Keeps what a dead daemon still had under way out of the image; absent where nothing can. */
   readonly fence?: Fence | undefined;
   readonly remounter?: Remounter | undefined;
+  /** Of the running kernel. */
+  bootId(): Promise<string>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** Resolves once no client of this node can write to the image any more. */
+/**
+ * Resolves once no client of this node can write to the image any more. Rejects where the image is another node's
+ * by now.
+ */
 export type Fence = (request: AttachRequest, signal: AbortSignal) => Promise<void>;
 
 const freeLimitMs = 3_000;
@@ -33,11 +38,17 @@ type RecordedLoop = NonNullable<LedgerEntry['loop']>;
 
 // The steps of attaching and detaching an image. Each can be done again after it was cut short.
 
+/** One of an older build, which noted no boot, is taken for one of this boot. */
+export const isOfThisBoot = async ({ bootId }: QsdStepDeps, entry: LedgerEntry): Promise<boolean> =>
+  entry.bootId === undefined || entry.bootId === (await bootId());
+
 /** The daemon of an entry, from the ledger or, where that was not yet written, from /proc. */
 export async function livingDaemon(
-  { daemon, ledger }: QsdStepDeps,
+  deps: QsdStepDeps,
   entry: LedgerEntry,
 ): Promise<ProcessIdentity | undefined> {
+  if (!(await isOfThisBoot(deps, entry))) return undefined;
+  const { daemon, ledger } = deps;
   if (entry.daemon) return (await isRunning(entry.daemon)) ? entry.daemon : undefined;
   return await daemon.find(ledger.files(entry.image));
 }
@@ -74,8 +85,9 @@ export async function waitUntilFree(
 }
 
 /** Whether a recorded loop still has the file it was recorded with: of a dead one nothing else can be asked. */
-export async function isThere({ loops }: QsdStepDeps, loop: RecordedLoop): Promise<boolean> {
-  return loop.sequence !== undefined && (await loops.sequence(loop)) === loop.sequence;
+export async function isThere(deps: QsdStepDeps, entry: LedgerEntry, loop: RecordedLoop): Promise<boolean> {
+  if (loop.sequence === undefined || !(await isOfThisBoot(deps, entry))) return false;
+  return (await deps.loops.sequence(loop)) === loop.sequence;
 }
 
 export async function unmountExport(
@@ -98,8 +110,15 @@ export async function startDaemon(
   const image = imageOf(request);
   const files = ledger.files(image);
   await mkdir(files.dir, { recursive: true, mode: 0o700 });
-  const { monHost, user, readOnly } = request;
-  const entry: LedgerEntry = { ...kept, image, readOnly, connection: { monHost, user } };
+  const { monHost, user, readOnly, exclusive } = request;
+  const entry: LedgerEntry = {
+    ...kept,
+    image,
+    readOnly,
+    ...(exclusive === undefined ? {} : { exclusive }),
+    bootId: await deps.bootId(),
+    connection: { monHost, user },
+  };
   await ledger.write(entry);
   // Read by this start's daemon only: unlike the ledger they need not outlive a power cut.
   const key = `[${entityOf(request.user)}]\n\tkey = ${request.key}\n`;
@@ -133,9 +152,16 @@ export async function addLoop(
   signal: AbortSignal,
   only?: string,
 ): Promise<LedgerEntry & { loop: RecordedLoop }> {
-  const options = { directIo: true, readOnly: entry.readOnly, device: only };
+  const avoid = only === undefined ? await promisedDevices(deps) : new Set<string>();
+  const options = { directIo: true, readOnly: entry.readOnly, device: only, avoid };
   const loop = await deps.loops.attach(deps.ledger.files(entry.image).export, options, signal);
   return await recordLoop(deps, entry, loop);
+}
+
+/** Devices of block volumes whose daemon died: their pods know them by number, and get them back. */
+async function promisedDevices({ ledger }: QsdStepDeps): Promise<Set<string>> {
+  const blocks = (await ledger.list()).filter(({ filesystem }) => !filesystem);
+  return new Set(blocks.flatMap(({ dead = [] }) => dead.map(({ device }) => device)));
 }
 
 export async function recordLoop(

@@ -27,6 +27,12 @@ interface CsiNodeFlags {
   readonly config: string;
 }
 
+interface MounterFlags {
+  readonly socket: string;
+  readonly stateDir: string;
+  readonly nodeId?: string;
+}
+
 /** The CSI driver's processes, and the mounter, which holds what must outlive them. */
 export function addCsiRoles(program: Command, role: RoleProcess): void {
   const { settings } = role;
@@ -58,18 +64,22 @@ export function addCsiRoles(program: Command, role: RoleProcess): void {
     .command('mounter', { hidden: true })
     .requiredOption('--socket <path>')
     .requiredOption('--state-dir <dir>')
-    .action(({ socket, stateDir }: { socket: string; stateDir: string }) =>
+    .option('--node-id <id>')
+    .action(({ socket, stateDir, nodeId }: MounterFlags) =>
       runRole(role, 'mounter', async (deps) => {
         const { runMounter } = await import('../csi/mounter/run-mounter.ts');
         const { nodeAttachers } = await import('../host/node-attachers.ts');
-        const { imageFence } = await import('../csi/mounter/fence-image.ts');
         const { childRemounter } = await import('../host/remounter.ts');
-        const openCeph = await cephOpener(settings, deps.log);
         const attachers = nodeAttachers({
           stateDir,
           clock: deps.clock,
           log: deps.log,
-          fence: imageFence({ ...deps, openCeph }),
+          // Loaded when a daemon has died: few mounters ever speak to Ceph.
+          async fence(request, signal) {
+            const { imageFence } = await import('../csi/mounter/fence-image.ts');
+            const openCeph = await cephOpener(settings, deps.log);
+            await imageFence({ ...deps, openCeph, node: nodeId })(request, signal);
+          },
           remounter: childRemounter({ command: process.execPath, args: [settings.bundle, 'remount'] }),
         });
         await runMounter({ socket }, { ...deps, attachers });

@@ -270,22 +270,36 @@ test('a volume whose daemon is killed is healed under its pod, however the pod m
     { name: 'data', mountPath: '/readonly', readOnly: true },
     { name: 'data', mountPath: '/part', subPath: 'part' },
   ];
-  await apply(claim('healed'), {
-    ...healed,
-    spec: { ...healed.spec, containers: [{ ...main, volumeMounts }] },
-  });
-  await kubectl('wait', '--for=condition=Ready', 'pod/healed', '--timeout=60s');
-  const sh = (script: string) => kubectlOutcome(['exec', 'healed', '--', 'sh', '-c', script]);
+  const raw = shellPod('raw', 'while true; do sleep 1; done', 'raw');
+  const { volumeMounts: _none, ...rawMain } = raw.spec.containers[0]!;
+  const rawClaim = claim('raw');
+  await apply(
+    claim('healed'),
+    { ...healed, spec: { ...healed.spec, containers: [{ ...main, volumeMounts }] } },
+    { ...rawClaim, spec: { ...rawClaim.spec, volumeMode: 'Block' } },
+    {
+      ...raw,
+      spec: {
+        ...raw.spec,
+        containers: [{ ...rawMain, volumeDevices: [{ name: 'data', devicePath: '/dev/raw-data' }] }],
+      },
+    },
+  );
+  await kubectl('wait', '--for=condition=Ready', 'pod/healed', 'pod/raw', '--timeout=60s');
+  const sh = (script: string, name = 'healed') => kubectlOutcome(['exec', name, '--', 'sh', '-c', script]);
+  const wrote = await sh('echo kept | dd of=/dev/raw-data conv=fsync,notrunc', 'raw');
+  expect(wrote).toMatchObject({ code: 0 });
   expect(await sh('echo kept > /part/file && sync /part/file')).toMatchObject({ code: 0 });
   const last = async () =>
     Number(/^line (\d+)/.exec((await sh('tail -n 1 /data/log')).stdout)?.[1] ?? Number.NaN);
   await eventually('it writes', 20_000, async () => (await last()) > 20);
   const written = await last();
-  const [victim] = programs(await processes(), 'qemu-storage-daemon').filter(
+  const victims = programs(await processes(), 'qemu-storage-daemon').filter(
     ({ identity }) => !before.has(identity),
   );
+  expect(victims).toHaveLength(2);
 
-  process.kill(victim!.pid, 'SIGKILL');
+  for (const { pid } of victims) process.kill(pid, 'SIGKILL');
   const healedMs = await eventually('it writes on', 20_000, async () => (await last()) > written + 20);
   found.push(
     `qemu-storage-daemon of a volume: its pod had written 20 lines more after ${Math.round(healedMs)} ms`,
@@ -302,11 +316,16 @@ test('a volume whose daemon is killed is healed under its pod, however the pod m
   expect(now?.status.containerStatuses?.[0]?.restartCount).toBe(0);
   const log = await kubectl('-n', 'rook-ceph', 'logs', 'ds/holdfast-mounter');
   expect(log).toContain('fenced the client of a dead daemon'); // With the rights of the node's own user.
+  // The block device, under the number that the pod's device file has.
+  await eventually('the block device is back', 20_000, async () =>
+    (await sh('dd if=/dev/raw-data iflag=direct bs=4096 count=1', 'raw')).stdout.startsWith('kept\n'),
+  );
+  expect(await sh('echo more | dd of=/dev/raw-data conv=fsync,notrunc', 'raw')).toMatchObject({ code: 0 });
   await writerGoesOn(20_000); // The other volume never noticed.
 
   // And it goes away as any other: no mount of the dead filesystem holds it back.
-  await kubectl('delete', 'pod', 'healed', '--wait');
-  await kubectl('delete', 'pvc', 'healed', '--wait');
+  await kubectl('delete', 'pod', 'healed', 'raw', '--wait');
+  await kubectl('delete', 'pvc', 'healed', 'raw', '--wait');
   await eventually('its daemon and loops are gone', 30_000, async () => counts(await processes()));
 });
 

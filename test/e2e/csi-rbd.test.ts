@@ -207,6 +207,7 @@ test.each(['ext4', 'xfs'])(
 
     const stats = await nodeClient().nodeGetVolumeStats({ volumeId, volumePath: targetPath }, options);
     const before = stats.usage[0]?.total ?? 0n;
+    expect(stats.volumeCondition).toMatchObject({ abnormal: false });
     expect(before).toBeGreaterThan(200n * mib);
     const capacityRange = { requiredBytes: 640n * mib };
     const grown = await controller().controllerExpandVolume(

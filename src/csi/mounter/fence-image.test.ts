@@ -4,6 +4,7 @@ import { fakeCeph, type FakeCeph } from '../../ceph/fake/fake-ceph.ts';
 import { virtualClock, type VirtualClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import type { Fence } from '../../host/qsd-steps.ts';
+import { lockForNode, unlockNode } from '../rbd/node-lock.ts';
 import { imageFence } from './fence-image.ts';
 
 const { signal } = new AbortController();
@@ -28,7 +29,7 @@ beforeEach(async () => {
   ceph = fakeCeph({ clock, pools: ['p'] });
   await ceph.rbd.create(place, 'i', { sizeBytes: 1n, features: ['layering'] }, { signal });
   const addresses = () => new Set(['127.0.0.1', '10.1.0.2']);
-  fence = imageFence({ openCeph: ceph.open, clock, log: silentLogger, addresses });
+  fence = imageFence({ openCeph: ceph.open, clock, log: silentLogger, node: 'n1', addresses });
 });
 
 /** What a promise came to, with the clock advanced until it did. */
@@ -74,4 +75,20 @@ test('a client that neither can be fenced nor goes keeps the image: the next try
   ceph.failAt('osd blocklist', cephError('EACCES', 'osd blocklist', 'access denied'));
   const { error } = await settled(fence(request, signal), 60_000);
   expect(String(error)).toContain(`i is still open by ${own}`);
+});
+
+test('an image for one node at a time is healed where its lock is, and nowhere else', async () => {
+  ceph.watch(place, 'i', own);
+  const exclusive = { ...request, exclusive: true };
+  expect(String((await settled(fence(exclusive, signal), 1000)).error)).toContain('no node has its lock');
+  const imageId = (await ceph.rbd.info(place, 'i', { signal }))!.id;
+  const lock = (name: string) =>
+    lockForNode(ceph.connect(), place, { imageId, handle: 'h', node: { name } }, { signal });
+  await lock('n2');
+  expect(String((await settled(fence(exclusive, signal), 1000)).error)).toContain('node n2 has it');
+  expect(ceph.state.blocklist.size).toBe(0);
+  await unlockNode(ceph, place, { imageId, node: 'n2' }, { signal });
+  await lock('n1');
+  expect((await settled(fence(exclusive, signal), 1000)).error).toBeUndefined();
+  expect(ceph.state.blocklist.size).toBe(1);
 });

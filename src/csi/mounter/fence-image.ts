@@ -2,15 +2,18 @@ import { networkInterfaces } from 'node:os';
 import { addToBlocklist } from '../../ceph/blocklist.ts';
 import { plainAddress } from '../../ceph/client-address.ts';
 import { isCephError } from '../../ceph/errors.ts';
-import type { Ceph, CephOpener, RbdWatcher } from '../../ceph/seam.ts';
+import type { Ceph, CephOpener, PoolPlace, RbdWatcher } from '../../ceph/seam.ts';
 import type { Fence } from '../../host/qsd-steps.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
+import { attachedNode } from '../rbd/node-lock.ts';
 
 export interface ImageFenceDeps {
   readonly openCeph: CephOpener;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The name of this node in locks; unknown to a pod of an older build. */
+  readonly node: string | undefined;
   /** Addresses that clients of this node have; the mounter's pod is on the node's network. */
   readonly addresses?: () => ReadonlySet<string>;
 }
@@ -26,13 +29,14 @@ const waitLimitMs = 45_000;
  * the image open: the caller holds its attachment, and knows that the daemon is dead. The next client gets a map with
  * the entry in it from the mon, and no OSD serves it before having that map itself.
  */
-export function imageFence({ openCeph, clock, log, addresses = ownAddresses }: ImageFenceDeps): Fence {
-  return async ({ pool, namespace, image, monHost, user, key }, signal) => {
+export function imageFence({ openCeph, clock, log, node, addresses = ownAddresses }: ImageFenceDeps): Fence {
+  return async ({ pool, namespace, image, monHost, user, key, exclusive }, signal) => {
     const entity = user.startsWith('client.') ? user : `client.${user}`;
     const ceph = openCeph({ monHost, user: entity, key });
     try {
       const own = addresses();
       const place = { pool, ...(namespace ? { namespace } : {}) };
+      if (exclusive) await checkHolder(ceph, place, image, node, signal);
       const look = async () =>
         (await ceph.rbd.watchers(place, image, { signal })).filter((watcher) => own.has(hostOf(watcher)));
       let left = await look();
@@ -46,6 +50,22 @@ export function imageFence({ openCeph, clock, log, addresses = ownAddresses }: I
       await ceph.close();
     }
   };
+}
+
+/** The volume may have been detached by force while its daemon was dead, and be another node's by now. */
+async function checkHolder(
+  ceph: Ceph,
+  place: PoolPlace,
+  image: string,
+  node: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const info = await ceph.rbd.info(place, image, { signal });
+  const holder = info && (await attachedNode(ceph, place, info.id, { signal }));
+  if (holder !== undefined && holder === node) return;
+  throw new Error(
+    `image ${image} is not healed on this node, ${node ?? 'whose name is not known'}: ${holder === undefined ? 'no node has its lock' : `node ${holder} has it`}`,
+  );
 }
 
 async function block(ceph: Ceph, { address }: RbdWatcher, signal: AbortSignal, log: Logger): Promise<void> {

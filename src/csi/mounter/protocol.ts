@@ -17,6 +17,8 @@ export const AttachBody = Image.extend({
   user: z.string().min(1),
   key: z.string().min(1),
   readOnly: z.boolean(),
+  /** The volume is for one node at a time, the one that holds its lock. */
+  exclusive: z.boolean().optional(),
   features: z.array(z.string()),
   /** The only one allowed, or with `tryOthers` the first to be tried; any where absent. */
   attacher: AttacherName.optional(),

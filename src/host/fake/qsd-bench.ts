@@ -19,6 +19,7 @@ interface World {
   loopError: Error | undefined;
   moveError: Error | undefined;
   remountError: Error | undefined;
+  bootId: string;
   /** Daemons started while this is set die at once. */
   fatal: boolean;
 }
@@ -44,6 +45,7 @@ export async function qsdBench(stateDir: string) {
     loopError: undefined,
     moveError: undefined,
     remountError: undefined,
+    bootId: 'boot-1',
     fatal: false,
   };
   const newAttacher = () =>
@@ -58,6 +60,7 @@ export async function qsdBench(stateDir: string) {
           world.moved.push(pid);
         },
       },
+      bootId: async () => world.bootId,
       clock,
       log: silentLogger,
       stateDir,
@@ -77,12 +80,12 @@ function loopsOf(world: World, present: PresentLoop[], { table }: FakeHost): Loo
   let sequence = present.length;
   return {
     list: async () => present.map((loop) => ({ ...loop })),
-    async attach(file, { directIo, readOnly, device }) {
+    async attach(file, { directIo, readOnly, device, avoid }) {
       if (world.loopError) throw world.loopError;
       const taken = new Set(present.map((one) => one.minor));
       let minor = 0;
       if (device) minor = Number(device.slice(9));
-      else while (taken.has(minor)) minor++;
+      else while (taken.has(minor) || avoid?.has(`/dev/loop${minor}`)) minor++;
       if (taken.has(minor)) throw new Error(`${device} is taken`);
       const loop = {
         device: `/dev/loop${minor}`,

@@ -160,7 +160,12 @@ export function mounterDaemonSet(plan: CsiPlan): DaemonSet {
         name: 'mounter',
         image: plan.image,
         imagePullPolicy: 'IfNotPresent',
-        args: ['mounter', '--socket', '/mounter/mounter.sock', '--state-dir', mounterDir(kubelet)],
+        args: pairs(['mounter'], {
+          '--socket': '/mounter/mounter.sock',
+          '--state-dir': mounterDir(kubelet),
+          '--node-id': '$(NODE_ID)',
+        }),
+        env: [{ name: 'NODE_ID', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
         ...privileged,
         volumeMounts: [
           { name: 'mounter-dir', mountPath: '/mounter' },
