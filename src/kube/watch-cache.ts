@@ -1,4 +1,5 @@
 import { keyOf, refOf, type KubeObject, type Resource, type Stored } from '../api/resource.ts';
+import { cloneJson } from '../lib/clone-json.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Cache, CacheChange, IndexFunctions } from './cache.ts';
@@ -94,7 +95,9 @@ function createCacheState<T extends KubeObject>(onFailure: (error: unknown) => v
     }
   };
   const remember = (object: Stored<T>) => {
-    if (isLater(object.metadata.resourceVersion, seenVersion)) take(structuredClone(object));
+    if (!isLater(object.metadata.resourceVersion, seenVersion)) return;
+    const { managedFields: _, ...metadata } = object.metadata; // As `take` drops them.
+    take(cloneJson({ ...object, metadata }));
   };
   return { store, handlers, onEvent, remember };
 }

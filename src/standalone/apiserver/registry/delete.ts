@@ -1,7 +1,8 @@
 import { badRequest, conflict } from '../status.ts';
 import type { ApiObject, JsonObject, KindInfo } from '../kind.ts';
 import { commitChange, type Outcome } from './commit.ts';
-import { cloneJson, isObject, metaOf, rfc3339 } from './json.ts';
+import { isObject, metaOf, rfc3339 } from './json.ts';
+import { cloneJson } from '../../../lib/clone-json.ts';
 import { isFinished } from './update.ts';
 import type { Caller, RegistryDeps } from './request.ts';
 import { toVersion } from './storage-form.ts';

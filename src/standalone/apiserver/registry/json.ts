@@ -1,22 +1,6 @@
 import type { ObjectMeta } from 'kubernetes-types/meta/v1.js';
 import type { ApiObject, Json, JsonObject } from '../kind.ts';
 
-/** A deep copy. Stored objects are shared by all readers, so a writer always works on its own copy. */
-export function cloneJson<T>(value: T): T {
-  if (Array.isArray(value)) return value.map(cloneJson) as T;
-  if (typeof value !== 'object' || value === null) return value;
-  const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) {
-    const inner = (value as Record<string, unknown>)[key];
-    const own = typeof inner === 'object' && inner !== null ? cloneJson(inner) : inner;
-    // Assigned plainly, this key would set the copy's prototype instead.
-    if (key === '__proto__')
-      Object.defineProperty(copy, key, { value: own, enumerable: true, writable: true, configurable: true });
-    else copy[key] = own;
-  }
-  return copy as T;
-}
-
 /** Same JSON value; the order of keys and keys that are undefined do not count. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;

@@ -14,7 +14,8 @@ import { serverSideApply, type ApplyConflict } from '../patch/server-side-apply.
 import { strategicMergePatch } from '../patch/strategic-merge-patch.ts';
 import { UntypedError } from '../patch/typed-value.ts';
 import { createNamed } from './create.ts';
-import { cloneJson, isObject, metaOf, rfc3339 } from './json.ts';
+import { isObject, metaOf, rfc3339 } from './json.ts';
+import { cloneJson } from '../../../lib/clone-json.ts';
 import { apiVersionOf } from './kind-table.ts';
 import { bodyObject, settleNames } from './object-meta.ts';
 import { onlyKnown, shaped } from './prepare.ts';

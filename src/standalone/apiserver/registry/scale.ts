@@ -1,6 +1,7 @@
 import { badRequest, notFound } from '../status.ts';
 import type { ApiObject, JsonObject, KindInfo, ScalePaths } from '../kind.ts';
-import { cloneJson, isObject, metaOf, setAt, valueAt } from './json.ts';
+import { isObject, metaOf, setAt, valueAt } from './json.ts';
+import { cloneJson } from '../../../lib/clone-json.ts';
 import { getObject } from './list.ts';
 import type { Caller, RegistryDeps, WriteOptions } from './request.ts';
 import { writeChange } from './update.ts';

@@ -1,5 +1,6 @@
 import type { ApiObject, FieldError, JsonObject, KindInfo } from '../kind.ts';
-import { cloneJson, sameJson } from '../registry/json.ts';
+import { sameJson } from '../registry/json.ts';
+import { cloneJson } from '../../../lib/clone-json.ts';
 import { definitionRules } from './rules/definition-rules.ts';
 import { mapIn } from './rules/draft.ts';
 import { objectDefaults } from './rules/object-defaults.ts';

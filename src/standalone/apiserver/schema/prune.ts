@@ -1,3 +1,4 @@
+import { cloneJson } from '../../../lib/clone-json.ts';
 import type { Json, JsonObject, StructuralSchema } from '../kind.ts';
 import { objectMetaSchema, typeNameOf } from './builtin-schemas.ts';
 import { childPath, fieldSchemaOf, isJsonObject } from './walk.ts';
@@ -24,7 +25,7 @@ function prune(
     const items = schema.items;
     return items
       ? value.map((item, i) => prune(items, item, `${path}[${i}]`, unknown, false))
-      : structuredClone(value);
+      : cloneJson(value);
   }
   if (!isJsonObject(value)) return value;
   const keepsUnknown = schema['x-kubernetes-preserve-unknown-fields'] === true;
@@ -37,7 +38,7 @@ function prune(
     const head = hasHead && headFields.includes(field);
     const known = head && field === 'metadata' ? objectMetaSchema() : fieldSchemaOf(schema, field);
     if (known) result[field] = prune(known, child, childPath(path, field), unknown, false);
-    else if (keepsUnknown || head || anyField) result[field] = structuredClone(child);
+    else if (keepsUnknown || head || anyField) result[field] = cloneJson(child);
     else unknown.push(childPath(path, field));
   }
   return result;

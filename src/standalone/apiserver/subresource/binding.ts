@@ -5,7 +5,8 @@ import { readObject } from '../http/body.ts';
 import { writeOptions, type Answer, type Exchange } from '../http/exchange.ts';
 import { jsonReply } from '../http/respond.ts';
 import { commitChange } from '../registry/commit.ts';
-import { cloneJson, isObject, metaOf, rfc3339, valueAt } from '../registry/json.ts';
+import { isObject, metaOf, rfc3339, valueAt } from '../registry/json.ts';
+import { cloneJson } from '../../../lib/clone-json.ts';
 
 const success = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
 

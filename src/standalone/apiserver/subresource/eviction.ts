@@ -6,7 +6,8 @@ import type { Answer, Exchange } from '../http/exchange.ts';
 import { jsonReply } from '../http/respond.ts';
 import { commitChange } from '../registry/commit.ts';
 import { deleteObject, deleteRequest } from '../registry/delete.ts';
-import { cloneJson, isObject, rfc3339 } from '../registry/json.ts';
+import { isObject, rfc3339 } from '../registry/json.ts';
+import { cloneJson } from '../../../lib/clone-json.ts';
 import { getObject, walk } from '../registry/list.ts';
 import { selectorMatches } from '../registry/match-selector.ts';
 

@@ -4,7 +4,8 @@ import { readObject } from '../http/body.ts';
 import { writeOptions, type Answer, type Exchange } from '../http/exchange.ts';
 import { jsonReply } from '../http/respond.ts';
 import { commitChange } from '../registry/commit.ts';
-import { cloneJson, isObject, valueAt } from '../registry/json.ts';
+import { isObject, valueAt } from '../registry/json.ts';
+import { cloneJson } from '../../../lib/clone-json.ts';
 import { isFinished } from '../registry/update.ts';
 
 /** PUT namespaces/finalize: the namespace controller gives up its hold on an emptied namespace. */
