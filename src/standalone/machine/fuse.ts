@@ -66,7 +66,7 @@ async function startTicksInUse(): Promise<Set<number>> {
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    if (!stat.includes('(qemu-storage-d)')) continue;
+    if (!stat.includes('(qemu-storage-da)')) continue; // The kernel keeps 15 letters of a name.
     ticks.add(Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]));
   }
   return ticks;
