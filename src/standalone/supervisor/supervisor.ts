@@ -1,6 +1,7 @@
 import { rm, stat, truncate } from 'node:fs/promises';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { withDeadline } from '../../lib/deadline.ts';
 import type { Logger } from '../../lib/log.ts';
 import { identifyProcess, type ProcessIdentity } from '../../lib/process-identity.ts';
 import type { Layout } from '../layout.ts';
@@ -18,11 +19,15 @@ export interface SupervisorOptions {
   readonly signal: AbortSignal;
   /** Runs before the units are ended for good: pods are stopped while their storage still answers. */
   readonly beforeDown: (signal: AbortSignal, processOf: (name: string) => ProcessIdentity) => Promise<void>;
+  /** How long pods, and then the units, may take to end; a test's are shorter. */
+  readonly limits?: { readonly podsMs: number; readonly unitsMs: number };
   /** Runs when they are gone. */
   readonly afterDown: (signal: AbortSignal) => Promise<void>;
 }
 
-const downTimeoutMs = 120_000;
+// Together less than `down` waits. Each has its own: pods that hang must not leave all the rest running.
+const podsTimeoutMs = 80_000;
+const unitsTimeoutMs = 50_000;
 const logLimitBytes = 16 * 1024 * 1024;
 const logLookMs = 60_000;
 
@@ -58,12 +63,15 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   await supervision.run(stop.signal);
   await trimming;
   if (asked.mode === 'down') {
-    const limit = AbortSignal.timeout(downTimeoutMs);
-    await beforeDown(limit, (name) => supervision.processOf(name)).catch((error: unknown) =>
-      log.error({ err: error }, 'pods were not stopped in order'),
+    const { podsMs = podsTimeoutMs, unitsMs = unitsTimeoutMs } = options.limits ?? {};
+    const find = (name: string) => supervision.processOf(name);
+    await withDeadline('stopping the pods', podsMs, undefined, (limit) => beforeDown(limit, find)).catch(
+      (error: unknown) => log.error({ err: error }, 'pods were not stopped in order'),
     );
-    await supervision.stopAll(limit);
-    await options.afterDown(limit);
+    await withDeadline('ending the processes', unitsMs, undefined, async (limit) => {
+      await supervision.stopAll(limit);
+      await options.afterDown(limit);
+    });
     await rm(places.supervisorRecord, { force: true });
   }
   server.close();

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import { backoffMs } from '../../lib/backoff.ts';
@@ -48,6 +48,7 @@ export interface SupervisionOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly startTimeoutMs?: number;
+  readonly stopTimeoutMs?: number;
 }
 
 export interface Supervision {
@@ -56,7 +57,7 @@ export interface Supervision {
   processOf(name: string): ProcessIdentity;
   /** Keeps the units running until the signal aborts; leaves them running then. */
   run(signal: AbortSignal): Promise<void>;
-  /** Ends all units, last started first. */
+  /** Ends all units, last started first; rejects where one could not be, after it tried the others. */
   stopAll(signal: AbortSignal): Promise<void>;
 }
 
@@ -71,7 +72,7 @@ const lookEveryMs = 500; // A dead pid is seen this late; a look costs one small
 const steadyMs = 60_000; // Ran this long: the next failure starts the backoff anew.
 
 export function superviseUnits(options: SupervisionOptions): Supervision {
-  const { units, recordDir, clock, log, startTimeoutMs = 60_000 } = options;
+  const { units, recordDir, clock, log, startTimeoutMs = 60_000, stopTimeoutMs = 25_000 } = options;
   const states = new Map<string, UnitState>();
   const identities = new Map<string, ProcessIdentity>();
   const attempts = new Map<string, { count: number; notBeforeMs: number }>();
@@ -79,7 +80,7 @@ export function superviseUnits(options: SupervisionOptions): Supervision {
 
   const setState = (unit: Unit, change: Partial<UnitState> & Pick<UnitState, 'phase'>) => {
     const old = states.get(unit.name);
-    const { message: _old, ...rest } = old ?? { name: unit.name, restarts: 0, adopted: false };
+    const { message: _message, pid: _pid, ...rest } = old ?? { name: unit.name, restarts: 0, adopted: false };
     states.set(unit.name, { ...rest, sinceMs: clock.now(), ...change });
   };
 
@@ -183,17 +184,34 @@ export function superviseUnits(options: SupervisionOptions): Supervision {
         }
       }
     },
-    async stopAll(signal) {
-      for (const unit of units.toReversed()) {
-        const record = identities.get(unit.name) ?? (await readRecord(recordPath(unit)))?.identity;
-        await unit.stop(record, signal);
+    stopAll: (signal) =>
+      stopInReverse(units, log, async (unit) => {
+        const identity = identities.get(unit.name) ?? (await readRecord(recordPath(unit)))?.identity;
+        await withDeadline(`end of ${unit.name}`, stopTimeoutMs, signal, (own) => unit.stop(identity, own));
         identities.delete(unit.name);
         await rm(recordPath(unit), { force: true });
         setState(unit, { phase: 'stopped' });
-        log.info({ unit: unit.name }, 'stopped');
-      }
-    },
+      }),
   };
+}
+
+/** Tries every unit; rejects with what the first one said that could not be ended, whose record stays. */
+async function stopInReverse(
+  units: readonly Unit[],
+  log: Logger,
+  stop: (unit: Unit) => Promise<void>,
+): Promise<void> {
+  const failures: Error[] = [];
+  for (const unit of units.toReversed()) {
+    try {
+      await stop(unit);
+      log.info({ unit: unit.name }, 'stopped');
+    } catch (cause) {
+      log.error({ unit: unit.name, err: cause }, 'could not be ended');
+      failures.push(new Error(`${unit.name} could not be ended`, { cause }));
+    }
+  }
+  if (failures[0]) throw failures[0];
 }
 
 const waiting = (unit: Unit, clock: Clock): UnitState => ({
@@ -203,6 +221,16 @@ const waiting = (unit: Unit, clock: Clock): UnitState => ({
   restarts: 0,
   adopted: false,
 });
+
+/** Names of the units whose recorded process still runs, whoever looks after them. */
+export async function recordedProcesses(recordDir: string): Promise<string[]> {
+  const names: string[] = [];
+  for (const file of await readdir(recordDir).catch(() => [])) {
+    const record = await readRecord(join(recordDir, file));
+    if (record && (await isRunning(record.identity))) names.push(file.replace(/\.json$/, ''));
+  }
+  return names;
+}
 
 async function readRecord(path: string): Promise<UnitRecord | undefined> {
   const text = await readFile(path, 'utf8').catch(() => undefined);
