@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { claimsDir, defaultDataDir, type CliContext } from './cli/context.ts';
 import { addVerbs } from './cli/verbs.ts';
 import { systemClock } from './lib/clock.ts';
+import { isDeadlineError } from './lib/deadline.ts';
 import { processInterruption } from './lib/interruption.ts';
 import { addRoles } from './roles/roles.ts';
 import type { RoleSettings } from './roles/role-process.ts';
@@ -16,7 +17,7 @@ setMaxListeners(0); // One signal ends everything; hundreds of calls listen to i
 
 const { env } = process;
 const dist = await bundleFolder(import.meta.url);
-const cacheDir = env['HOLDFAST_CACHE'] ?? '/var/cache/holdfast';
+const cacheDir = env['HOLDFAST_CACHE'] || '/var/cache/holdfast';
 const interruption = processInterruption();
 
 async function version(): Promise<string> {
@@ -25,7 +26,7 @@ async function version(): Promise<string> {
 }
 
 const context: CliContext = {
-  dataDir: env['HOLDFAST_DATA_DIR'] ?? defaultDataDir,
+  dataDir: env['HOLDFAST_DATA_DIR'] || defaultDataDir,
   cacheDir,
   claimsDir,
   dist,
@@ -34,7 +35,10 @@ const context: CliContext = {
   screen: {
     write: (text) => void process.stdout.write(text),
     isTerminal: process.stdout.isTTY === true,
-    width: process.stdout.columns ?? 100,
+    // Asked each time: a window is made narrower meanwhile, and some terminals say 0.
+    get width() {
+      return process.stdout.columns || 100;
+    },
   },
   clock: systemClock,
   signal: interruption.signal,
@@ -59,10 +63,20 @@ const settings: RoleSettings = {
 
 const program = new Command('holdfast')
   .description('Storage for Kubernetes that deploys, heals and explains itself')
+  .version(`holdfast ${await version()} (node ${process.version})`, '-V, --version', 'print the version')
   .showHelpAfterError('(holdfast --help shows what there is)')
   .enablePositionalOptions()
   .exitOverride();
-addVerbs(program, { context, interruption, version, exitWith: (code) => void (process.exitCode = code) });
+let whenInterrupted = '';
+addVerbs(program, {
+  context,
+  version,
+  exitWith: (code) => void (process.exitCode = code),
+  listen(told) {
+    whenInterrupted = told;
+    interruption.listen();
+  },
+});
 addRoles(program, { settings, interruption });
 
 /** Ends with one line for what a person can mend, with a stack for what is our mistake. */
@@ -72,19 +86,24 @@ function fail(error: unknown): void {
     return;
   }
   if (interruption.signal.aborted) {
-    process.stderr.write(
-      'interrupted; what was started keeps running: holdfast up goes on, holdfast down ends it\n',
-    );
+    if (whenInterrupted) process.stderr.write(`interrupted; ${whenInterrupted}\n`);
     process.exitCode = 130;
     return;
   }
   const messages: string[] = [];
   for (let at: unknown = error; at instanceof Error && messages.length < 5; at = at.cause)
-    messages.push(at.message);
+    // What ran out of time says so itself; that it did is no reason.
+    if (at === error || !isDeadlineError(at)) messages.push(at.message);
   process.stderr.write(`holdfast: ${messages.join('\n  because: ') || String(error)}\n`);
   if (env['HOLDFAST_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exitCode = 1;
 }
+
+// Whoever read our output has gone, as with `| head`: an end like that by SIGPIPE, without a stack.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(141);
+});
 
 try {
   await program.parseAsync();

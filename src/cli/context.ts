@@ -1,9 +1,12 @@
 import type { Clock } from '../lib/clock.ts';
-import type { Interruption } from '../lib/interruption.ts';
 import type { Screen } from './progress.ts';
 
 /** Where an instance lives unless it is said otherwise. */
 export const defaultDataDir = '/var/lib/holdfast';
+
+/** A verb as it is typed for this data directory. */
+export const command = (verb: string, dataDir: string): string =>
+  `holdfast ${verb}${dataDir === defaultDataDir ? '' : ` --data-dir ${dataDir}`}`;
 
 /** What the instances of this machine have of it, so that two that start at once choose apart. */
 export const claimsDir = '/run/holdfast';
@@ -27,7 +30,8 @@ export interface CliContext {
 export interface CliProcess {
   /** A verb's context; its data directory is the one that `--data-dir` chose. */
   readonly context: CliContext;
-  readonly interruption: Interruption;
+  /** From here on a Ctrl-C is an orderly end, which `told` explains to the person. */
+  listen(told: string): void;
   version(): Promise<string>;
   /** Sets the code that the process ends with. */
   exitWith(code: number): void;

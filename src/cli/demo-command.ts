@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { createKubeClient } from '../kube/undici-client.ts';
-import { readInstance } from '../standalone/instance.ts';
 import { layout } from '../standalone/layout.ts';
-import { CliError, defaultDataDir, type CliContext } from './context.ts';
+import { defaultDataDir, type CliContext } from './context.ts';
 import { runDemo } from './demo.ts';
+import { requireInstance } from './find-instance.ts';
 import { createProgress, formatSeconds } from './progress.ts';
 
 /** `holdfast demo`: runs the main job and sums it up. */
 export async function demo(context: CliContext, options: { readonly before?: string }): Promise<void> {
   const { dataDir, dist, screen, clock, signal } = context;
-  if (!(await readInstance(dataDir))) throw new CliError(`no instance in ${dataDir}; holdfast up makes one`);
+  await requireInstance(dataDir);
   const { kubeconfig } = layout(dataDir);
   const client = createKubeClient(await loadKubeConfig(kubeconfig), { clock, fieldManager: 'holdfast-demo' });
   const progress = createProgress(screen, clock);

@@ -20,7 +20,14 @@ interface StorageObject extends KubeObject {
 }
 
 const CephClusters = resource<StorageObject>('ceph.rook.io', 'v1', 'CephCluster', 'cephclusters');
-const CephBlockPools = resource<StorageObject>('ceph.rook.io', 'v1', 'CephBlockPool', 'cephblockpools');
+export const CephBlockPools = resource<StorageObject>(
+  'ceph.rook.io',
+  'v1',
+  'CephBlockPool',
+  'cephblockpools',
+);
+
+const deletionMs = 20_000;
 
 const operator = { namespace: 'rook-ceph', name: 'rook-ceph-operator' };
 const cluster = { namespace: 'rook-ceph', name: 'rook-ceph' };
@@ -63,6 +70,9 @@ export async function runDemo({ client, examples, progress, signal }: DemoOption
   });
 
   await progress.step('Ceph cluster', async (step) => {
+    const places = [[CephClusters, cluster] as const, [CephBlockPools, pool] as const];
+    for (const [kind, ref] of places)
+      await notBeingDeleted(client, kind, ref, { step, signal, timeoutMs: deletionMs });
     await apply('ceph', 'cluster.yaml');
     await wait(CephClusters, cluster, 300_000, (found) => {
       say(step, found);
@@ -108,6 +118,34 @@ export async function runDemo({ client, examples, progress, signal }: DemoOption
     step.detail(verified);
   });
   return { verified };
+}
+
+/** What somebody deleted is waited out: applied now, it would go all the same. */
+export async function notBeingDeleted(
+  client: KubeClient,
+  kind: Resource<StorageObject>,
+  ref: ObjectRef,
+  {
+    step,
+    signal,
+    timeoutMs,
+  }: { readonly step: Step; readonly signal: AbortSignal; readonly timeoutMs: number },
+): Promise<void> {
+  let why = '';
+  const accept: Accept<StorageObject> = (found) => {
+    if (!found?.metadata.deletionTimestamp) return true;
+    why = found.status?.message ?? '';
+    say(step, found);
+    return false;
+  };
+  try {
+    await waitForObject(client, kind, ref, accept, { timeoutMs, signal, clock: systemClock });
+  } catch (cause) {
+    if (!isDeadlineError(cause)) throw cause;
+    throw new Error(`somebody deleted ${kind.kind} ${ref.name}, and it waits${why ? `: ${why}` : ''}`, {
+      cause,
+    });
+  }
 }
 
 type Accept<T extends KubeObject> = (found: Stored<T> | undefined) => boolean;

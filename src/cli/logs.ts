@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { readInstance } from '../standalone/instance.ts';
 import { layout } from '../standalone/layout.ts';
 import { CliError, type CliContext } from './context.ts';
+import { requireInstance } from './find-instance.ts';
 
 const tailBytes = 64 * 1024;
 const lookEveryMs = 300;
@@ -42,8 +42,7 @@ const agentOf = (node: string) => `${node}-agent`;
 
 /** Log files by the name of the process, as the supervisor has it. */
 async function logFiles(dataDir: string): Promise<Map<string, string>> {
-  const instance = await readInstance(dataDir);
-  if (!instance) throw new CliError(`no instance in ${dataDir}; holdfast up makes one`);
+  const instance = await requireInstance(dataDir);
   const places = layout(dataDir);
   const found = new Map<string, string>();
   const take = async (folder: string, nameOf: (name: string) => string) => {

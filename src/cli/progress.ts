@@ -55,7 +55,7 @@ export function createProgress(screen: Screen, clock: Clock): Progress {
             if (text === detail) return;
             detail = text;
             if (screen.isTerminal) draw();
-            else screen.write(`     ${title}  ${elapsed()}  ${text}\n`);
+            else if (text) screen.write(`     ${title}  ${elapsed()}  ${text}\n`);
           },
         });
         finished.push({ title, ms: clock.now() - startedMs });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CliContext, CliProcess } from './context.ts';
+import { command, type CliContext, type CliProcess } from './context.ts';
 
 // The verbs of the command line and their flags. What a verb does is imported only when it runs.
 
@@ -38,7 +38,9 @@ function addInstanceVerbs(program: Command, cli: CliProcess): void {
     .option('--disk-size <size>', 'size of each disk (10Gi for a new instance); they are sparse files')
     .option(...dataDirOption(cli))
     .action(async (options: { dataDir: string; disks?: string; diskSize?: string }) => {
-      cli.interruption.listen();
+      cli.listen(
+        `what was started keeps running: ${command('up', options.dataDir)} goes on, ${command('down', options.dataDir)} ends it`,
+      );
       const { up } = await import('./up.ts');
       await up(contextFor(cli, options), options);
     });
@@ -49,7 +51,7 @@ function addInstanceVerbs(program: Command, cli: CliProcess): void {
     .option('--purge', 'remove the data too')
     .option(...dataDirOption(cli))
     .action(async (options: { dataDir: string; purge?: boolean }) => {
-      cli.interruption.listen();
+      cli.listen(`what had begun to end goes on ending: ${command('down', options.dataDir)} waits for it`);
       const { down } = await import('./down.ts');
       await down(contextFor(cli, options), options);
     });
@@ -60,7 +62,7 @@ function addInstanceVerbs(program: Command, cli: CliProcess): void {
     .option('--before <times>', 'phases that ran before, as title=ms,title=ms, for the summary')
     .option(...dataDirOption(cli))
     .action(async (options: { dataDir: string; before?: string }) => {
-      cli.interruption.listen();
+      cli.listen(`what it made is still there: ${command('demo', options.dataDir)} goes on`);
       const { demo } = await import('./demo-command.ts');
       await demo(contextFor(cli, options), options);
     });
@@ -84,7 +86,7 @@ function addLookingVerbs(program: Command, cli: CliProcess): void {
     .option('-f, --follow', 'go on as it grows')
     .option(...dataDirOption(cli))
     .action(async (name: string | undefined, options: { dataDir: string; follow?: boolean }) => {
-      cli.interruption.listen();
+      cli.listen('');
       const { logs } = await import('./logs.ts');
       await logs(contextFor(cli, options), name, options);
     });

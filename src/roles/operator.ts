@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { KubeClient } from '../kube/client.ts';
 import {
@@ -33,7 +34,23 @@ function addOperator(command: Command, role: RoleProcess): void {
     .option('--kubeconfig <file>', 'the cluster to work on; without it, the one that this pod is in')
     .option('--namespace <name>', 'the namespace it serves')
     .option('--image <name>', 'the image of the pods that it starts for itself', settings.images.holdfast)
-    .action((flags: OperatorFlags) => runRole(role, 'operator', (deps) => operator(flags, settings, deps)));
+    .action(async (flags: OperatorFlags) => {
+      await requireCluster(flags, settings);
+      await runRole(role, 'operator', (deps) => operator(flags, settings, deps));
+    });
+}
+
+/** Said to a person in one line, before anything is logged. */
+async function requireCluster({ kubeconfig }: OperatorFlags, { apiServer }: RoleSettings): Promise<void> {
+  if (kubeconfig === undefined) {
+    if (!apiServer.host) throw new Error('this is no pod of a cluster: give --kubeconfig <file>');
+    return;
+  }
+  await access(kubeconfig).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(
+      `--kubeconfig ${kubeconfig}: ${error.code === 'ENOENT' ? 'there is no such file' : error.code}`,
+    );
+  });
 }
 
 async function operator(flags: OperatorFlags, settings: RoleSettings, deps: RoleDeps): Promise<void> {

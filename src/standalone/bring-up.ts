@@ -22,6 +22,7 @@ import {
   startSupervisor,
   stopSupervisor,
   supervisorStatus,
+  untilSupervisorGone,
 } from './supervisor/start-supervisor.ts';
 
 /** Runs one step of the way up; the CLI shows it. */
@@ -42,6 +43,7 @@ export class MachineError extends Error {
 }
 
 const stepTimeoutMs = 60_000;
+const endTimeoutMs = 150_000;
 
 /**
  * Brings an instance up, or completes one that is up already: every step looks at what is there first, so
@@ -93,6 +95,10 @@ async function ensureSupervisor(
   detail: (text: string) => void,
 ): Promise<void> {
   const wait = { clock, signal, timeoutMs: stepTimeoutMs };
+  if ((await supervisorStatus(places))?.stopping) {
+    detail('waiting for the instance to end, as somebody asked before');
+    await untilSupervisorGone(places, { ...wait, timeoutMs: endTimeoutMs });
+  }
   const running = await findSupervisor(places);
   if (running) {
     const disks = instance.config.nodes.map((node) => node.disks).join();
@@ -119,7 +125,8 @@ async function waitForApi(
     await withDeadline('the API', stepTimeoutMs, signal, async (own) => {
       for (;;) {
         try {
-          return await client.request({ method: 'GET', path: '/readyz' }, { signal: own, timeoutMs: 10_000 });
+          await client.request({ method: 'GET', path: '/readyz' }, { signal: own, timeoutMs: 10_000 });
+          return detail('');
         } catch (error) {
           own.throwIfAborted();
           last = error;

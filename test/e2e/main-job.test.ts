@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { mapLimit } from '../../src/lib/map-limit.ts';
 import { readInstance } from '../../src/standalone/instance.ts';
 import { eventually } from '../support/eventually.ts';
 import { noTraces, stillRunning, tracesOf, withWords, type Traces } from '../support/instance-traces.ts';
 import { shellPod } from '../support/shell-pod.ts';
+import { hostState, type HostState } from '../support/host-state.ts';
 import { bundle, examples, run, standaloneInstance } from '../support/standalone.ts';
 
 // The main job as a person runs it: the built bundle, one instance, real Ceph. The tests are one story and
@@ -21,28 +21,8 @@ const canary = `hf-e2e-${randomBytes(6).toString('hex')}`;
 const canaries = ['/root', '/opt', '/var/tmp', '/usr/local', '/home'].map((folder) => join(folder, canary));
 const readerReady = ['wait', '--for=condition=Ready', 'pod/holdfast-demo-reader', '--timeout=90s'];
 
-let hostBefore: Awaited<ReturnType<typeof hostState>>;
+let hostBefore: HostState;
 let running: Traces;
-
-/** What nothing here may change: packages, listening ports, /etc, forwarding, the kubelet's folder. */
-async function hostState() {
-  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8')));
-  const listening = tables.flatMap((table) => table.split('\n').map((line) => line.trim().split(/\s+/)));
-  const { stdout: etc } = await run('find', ['/etc', '-printf', '%p %s %m %u %T@\n']);
-  const { stdout: packages } = await run('dpkg-query', ['--show']);
-  const { stdout: rules } = await run('sh', ['-c', 'iptables-save 2>/dev/null | grep -v "^#" || true']);
-  return {
-    etc,
-    packages,
-    rules,
-    forward: await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8'),
-    kubelet: await stat('/var/lib/kubelet').then(
-      () => 'there',
-      () => 'absent',
-    ),
-    ports: new Set(listening.filter((fields) => fields[3] === '0A').map((fields) => fields[1] ?? '')),
-  };
-}
 
 const portOf = (socket: string) => Number.parseInt(socket.split(':').at(-1) ?? '', 16);
 async function instancePorts(): Promise<Set<number>> {
@@ -83,56 +63,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const path of canaries) await rm(path, { force: true });
   await instance.purge();
-});
-
-test('wrong flags and folders end with one clear line, and start nothing', async () => {
-  const link = '/var/lib/hf-e2e-link';
-  await mkdir(`${link}-target`, { recursive: true });
-  await symlink(`${link}-target`, link);
-  try {
-    const cases: [readonly string[], RegExp][] = [
-      [
-        ['up', '--data-dir', '/home'],
-        /^holdfast: --data-dir \/home: is a system folder; give one of its own/,
-      ],
-      [['up', '--data-dir', link], /^holdfast: --data-dir .* is a symlink; give the folder it points to/],
-      [['down', '--purge', '--data-dir', link], /^holdfast: --data-dir .* is a symlink/],
-      [['up', '--data-dir', 'here'], /^holdfast: --data-dir here: give an absolute path/],
-      [
-        ['up', '--disks', 'abc', '--data-dir', dataDir],
-        /^holdfast: --disks abc: give a whole number from 0 to/,
-      ],
-      [
-        ['up', '--disks', '-1', '--data-dir', dataDir],
-        /^holdfast: --disks -1: give a whole number from 0 to/,
-      ],
-      [
-        ['up', '--disk-size', '5X', '--data-dir', dataDir],
-        /^holdfast: --disk-size 5X: give a size such as 10Gi/,
-      ],
-      [
-        ['up', '--disk-size', '1Mi', '--data-dir', dataDir],
-        /^holdfast: --disk-size 1Mi: a disk needs at least/,
-      ],
-      [['up', '--data-dir', dataDir, 'now'], /too many arguments/],
-      [['up', '--dsks', '3'], /unknown option '--dsks'/],
-      [['upp'], /unknown command 'upp'/],
-      [['demo', '--data-dir', dataDir], /^holdfast: no instance in .*; holdfast up makes one/],
-      [['kubeconfig', '--data-dir', dataDir], /^holdfast: no kubeconfig in .*; holdfast up makes one/],
-      [['logs', '--data-dir', dataDir], /^holdfast: no instance in .*; holdfast up makes one/],
-    ];
-    const check = async ([args, says]: (typeof cases)[number]) => {
-      const ended = await run(process.execPath, [bundle, ...args]);
-      expect(ended, args.join(' ')).toMatchObject({ code: 1, stdout: '' });
-      expect(ended.stderr, args.join(' ')).toMatch(says);
-      expect(ended.stderr, args.join(' ')).not.toContain('    at '); // No stack.
-    };
-    await mapLimit(cases, 4, check);
-    await expect(stat(dataDir)).rejects.toThrow('ENOENT');
-  } finally {
-    await rm(link);
-    await rm(`${link}-target`, { recursive: true });
-  }
 });
 
 test('Ctrl-C during up, at any moment, leaves what the next up completes', async () => {
@@ -263,6 +193,17 @@ test('apply, logs -f to the end of the pod, wait, delete', async () => {
   });
 });
 
+test('who is not root is told so, and not that there is nothing', async () => {
+  for (const verb of ['status', 'logs', 'kubeconfig', 'demo']) {
+    const args = ['--reuid=65534', '--clear-groups', process.execPath, bundle, verb, '--data-dir', dataDir];
+    const { code, stderr } = await run('setpriv', args);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: `holdfast: ${dataDir} is root's alone: run holdfast as root, or with sudo\n`,
+    });
+  }
+});
+
 test('no file of the host shows in a pod, not even in one that sees all of its node', async () => {
   const pod = {
     apiVersion: 'v1',
@@ -327,6 +268,20 @@ test('down leaves no process, loop, mount, link, route or cgroup', async () => {
   const again = await holdfast('down');
   expect(again.code).toBe(0);
   expect(again.stdout).toContain('nothing was running');
+});
+
+test('nothing is purged while something is mounted in the data directory', async () => {
+  const point = join(dataDir, 'nodes/node1/upper');
+  await run('mount', ['--bind', point, point]);
+  try {
+    const refused = await holdfast('down', '--purge');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/upper is still mounted, so nothing was removed/);
+    expect(await readInstance(dataDir)).toBeDefined();
+    await stat(join(dataDir, 'etcd/member'));
+  } finally {
+    await run('umount', ['--', point]);
+  }
 });
 
 test('up brings the same data back', async () => {

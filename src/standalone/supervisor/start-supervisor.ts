@@ -50,6 +50,14 @@ export async function stopSupervisor(places: Layout, mode: StopMode, options: St
   return true;
 }
 
+/** Waits for a supervisor that is ending by itself, and ends nothing. */
+export async function untilSupervisorGone(places: Layout, options: StopOptions): Promise<void> {
+  const { clock, signal, timeoutMs } = options;
+  await withDeadline('the end of the supervisor', timeoutMs, signal, async (own) => {
+    while (await findSupervisor(places)) await clock.sleep(50, own);
+  });
+}
+
 export interface SupervisorCommand {
   /** Node's binary and the bundle, of the release that the supervisor shall run from. */
   readonly node: string;
