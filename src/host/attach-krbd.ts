@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,6 +6,7 @@ import { keyedLock } from '../lib/keyed-lock.ts';
 import { rbdFeatureBits } from '../lib/rbd-features.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
+import { imageFileName, imageKey, ImageShape } from './image-key.ts';
 import { foreignDevices } from './machine-devices.ts';
 import { mountsOfDevice, type Mounts } from './mounts.ts';
 import type { HostTools } from './tools.ts';
@@ -24,13 +24,7 @@ export interface KrbdDeps {
  * What was mapped here. The kernel lists pool and image of each device but not its cluster, and two clusters may
  * each have an image of one name: they are told apart by the monitors that the mapping was written with.
  */
-const Mapping = z.object({
-  clusterId: z.string(),
-  pool: z.string(),
-  namespace: z.string().optional(),
-  image: z.string(),
-  monitors: z.string(),
-});
+const Mapping = ImageShape.extend({ monitors: z.string() });
 type Mapping = z.infer<typeof Mapping>;
 
 interface KrbdDevice extends AttachedDevice {
@@ -46,7 +40,7 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
   const bus = join(sys, 'bus/rbd');
   const locks = keyedLock();
   const find = async (image: ImageSpec) =>
-    (await listMapped(deps)).find((device) => keyOf(device) === keyOf(image));
+    (await listMapped(deps)).find((device) => imageKey(device) === imageKey(image));
   const loadOnce = moduleLoader(deps.tools);
 
   return {
@@ -60,7 +54,7 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
       return missing.length > 0 ? `the kernel's rbd does not know ${missing.join(', ')}` : undefined;
     },
     attach: (request, signal) =>
-      locks.run(keyOf(request), signal, async () => {
+      locks.run(imageKey(request), signal, async () => {
         const existing = await find(request);
         if (existing) return deviceOf(existing);
         await map(deps, bus, request);
@@ -75,7 +69,7 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
         return deviceOf(made);
       }),
     detach: (image, signal) =>
-      locks.run(keyOf(image), signal, async () => {
+      locks.run(imageKey(image), signal, async () => {
         const device = await find(image);
         if (device) {
           const [mount] = mountsOfDevice(await mounts.list(), device);
@@ -121,11 +115,8 @@ async function map(deps: KrbdDeps, bus: string, request: AttachRequest): Promise
   }
 }
 
-const keyOf = (image: ImageSpec) =>
-  JSON.stringify([image.clusterId, image.pool, image.namespace ?? '', image.image]);
-
 const mappingFile = ({ stateDir }: KrbdDeps, image: ImageSpec) =>
-  join(stateDir, `${createHash('sha256').update(keyOf(image)).digest('hex').slice(0, 20)}.json`);
+  join(stateDir, `${imageFileName(image)}.json`);
 
 const deviceOf = ({ id: _id, ...device }: KrbdDevice): AttachedDevice => device;
 

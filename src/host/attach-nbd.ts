@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -6,6 +5,7 @@ import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
+import { imageFileName, ImageShape } from './image-key.ts';
 import { foreignDevices } from './machine-devices.ts';
 import { blockSize, deviceNumbers } from './loops.ts';
 import { mountsOfDevice, type Mounts } from './mounts.ts';
@@ -22,12 +22,6 @@ export interface NbdDeps {
 }
 
 const Mapped = z.array(z.object({ id: z.coerce.number(), device: z.string() }));
-const ImageShape = z.object({
-  clusterId: z.string(),
-  pool: z.string(),
-  namespace: z.string().optional(),
-  image: z.string(),
-});
 const mapLimitMs = 30_000;
 
 /** librbd behind the kernel's NBD, by the rbd-nbd tool. */
@@ -78,8 +72,7 @@ export function nbdAttacher(deps: NbdDeps): RbdAttacher {
 }
 
 function filesOf({ stateDir }: NbdDeps, image: ImageSpec) {
-  const identity = JSON.stringify([image.clusterId, image.pool, image.namespace ?? '', image.image]);
-  const dir = join(stateDir, createHash('sha256').update(identity).digest('hex').slice(0, 20));
+  const dir = join(stateDir, imageFileName(image));
   return {
     dir,
     conf: join(dir, 'ceph.conf'),

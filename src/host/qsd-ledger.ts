@@ -1,16 +1,10 @@
-import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import type { ImageSpec } from './attacher.ts';
+import { imageFileName, ImageShape } from './image-key.ts';
 
-const ImageShape = z.object({
-  clusterId: z.string(),
-  pool: z.string(),
-  namespace: z.string().optional(),
-  image: z.string(),
-});
 const Loop = z.object({
   device: z.string(),
   major: z.int(),
@@ -66,11 +60,10 @@ export interface QsdLedger {
 const ledgerName = 'ledger.json';
 const maxEntries = 4096;
 
-/** A folder a attachment, named by a hash: pool and image names may hold slashes, and a socket's path is short. */
+/** A folder an attachment. */
 export function qsdLedger(stateDir: string): QsdLedger {
   const files = (image: ImageSpec): AttachmentFiles => {
-    const identity = JSON.stringify([image.clusterId, image.pool, image.namespace ?? '', image.image]);
-    const dir = join(stateDir, createHash('sha256').update(identity).digest('hex').slice(0, 20));
+    const dir = join(stateDir, imageFileName(image));
     return {
       dir,
       conf: join(dir, 'ceph.conf'),

@@ -1,5 +1,6 @@
 import type { ImageSpec } from '../../host/attacher.ts';
 import { isHeldDevice, type HealReport } from '../../host/heal-qsd.ts';
+import { imageKey } from '../../host/image-key.ts';
 import { backoffMs } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { withDeadline } from '../../lib/deadline.ts';
@@ -64,7 +65,7 @@ export async function watchDaemons({ attachers, clock, log, signal }: WatchDeps)
         return [];
       });
       for (const image of images) {
-        const key = JSON.stringify([image.clusterId, image.pool, image.namespace ?? '', image.image]);
+        const key = imageKey(image);
         let patient = patients.get(key);
         if (!patient) {
           patient = { tries: 0, dueMs: 0, healing: false, seen: true };
