@@ -18,6 +18,9 @@ const slice = 'holdfast.slice';
 /** Where the instance's processes outside of nodes are: a group whose children have controllers may hold none. */
 const hostLeaf = 'host';
 const moveTimeoutMs = 10_000;
+// A shutdown of the machine ends all of a scope at once, and containers' shims take no SIGTERM: without a limit of
+// ours it would wait a minute and a half for them.
+const stopTimeoutMs = 10_000;
 
 type Property = readonly [name: string, signature: string, ...values: string[]];
 
@@ -32,6 +35,7 @@ export function startScopeArgs(instanceId: string, pid: number, withSlice: boole
     ['Slice', 's', slice],
     ['Delegate', 'b', 'true'],
     ['TasksMax', 't', String(2n ** 64n - 1n)], // Ceph has hundreds of threads a daemon.
+    ['TimeoutStopUSec', 't', String(stopTimeoutMs * 1000)],
     ['CollectMode', 's', 'inactive-or-failed'],
     ['PIDs', 'au', '1', String(pid)],
   ];
