@@ -1,10 +1,8 @@
 import type { ConfigMap, Secret } from 'kubernetes-types/core/v1.js';
-import { afterEach, expect, test } from 'vitest';
-import { startTestApi } from '../../test/support/api-server.ts';
+import { expect, test, onTestFinished } from 'vitest';
+import { startTestClient } from '../../test/support/test-client.ts';
 import { ConfigMaps, Secrets } from '../api/core.ts';
 import type { Stored } from '../api/resource.ts';
-import { createKubeClient } from '../kube/undici-client.ts';
-import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { systemClock, virtualClock, type Clock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import { Registry } from '../lib/metrics.ts';
@@ -13,19 +11,13 @@ import { done, requeueAfter, type Outcome } from './outcome.ts';
 import type { ControllerSpec, Reconciler } from './reconciler.ts';
 import { triggeredBy } from './trigger.ts';
 
-const closers: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
 /** A controller of the ConfigMaps labelled `mine`, on the real API server. */
 async function start(
   reconciler: Partial<Reconciler<ConfigMap>> & Pick<Reconciler<ConfigMap>, 'reconcile'>,
   spec: Partial<ControllerSpec<ConfigMap>> = {},
   clock: Clock = systemClock,
 ) {
-  const api = await startTestApi();
-  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
+  const client = await startTestClient();
   const registry = new Registry();
   const stopping = new AbortController();
   const manager = createManager({ client, clock, log: silentLogger, registry });
@@ -36,14 +28,10 @@ async function start(
     reconciler: { name: 'test', ...reconciler },
   });
   const running = manager.run(stopping.signal);
-  closers.push(
-    () => api.close(),
-    () => client.close(),
-    async () => {
-      stopping.abort(new Error('the test is over'));
-      await running;
-    },
-  );
+  onTestFinished(async () => {
+    stopping.abort(new Error('the test is over'));
+    await running;
+  });
   const { signal } = stopping;
   const make = (name: string, data = {}) =>
     client.create(

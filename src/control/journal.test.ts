@@ -1,9 +1,7 @@
-import { afterEach, expect, test } from 'vitest';
-import { startTestApi } from '../../test/support/api-server.ts';
+import { expect, test } from 'vitest';
+import { startTestClient } from '../../test/support/test-client.ts';
 import { ConfigMaps } from '../api/core.ts';
 import { isConflict, isAlreadyExists } from '../kube/errors.ts';
-import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { createKubeClient } from '../kube/undici-client.ts';
 import { virtualClock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import {
@@ -16,11 +14,6 @@ import {
   type Step,
 } from './journal.ts';
 import { configMapJournals } from './journal-store.ts';
-
-const closers: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
 
 const clock = virtualClock();
 const signal = new AbortController().signal;
@@ -169,12 +162,7 @@ test('a step’s failure is thrown and leaves the journal at that step', async (
 });
 
 test('in a ConfigMap: two processes cannot both move it, and its history is bounded', async () => {
-  const api = await startTestApi();
-  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
-  closers.push(
-    () => api.close(),
-    () => client.close(),
-  );
+  const client = await startTestClient();
   const ref = { namespace: 'default', name: 'journals' };
   const open = () => configMapJournals({ client, ref, signal });
   const steps: Step[] = [{ name: 'a', run: async () => stepWaits('for a friend', 1_000) }];

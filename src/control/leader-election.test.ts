@@ -1,28 +1,17 @@
-import { afterEach, expect, test } from 'vitest';
-import { startTestApi } from '../../test/support/api-server.ts';
+import { expect, test, onTestFinished } from 'vitest';
+import { startTestClient } from '../../test/support/test-client.ts';
 import { Leases } from '../api/core.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
-import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { createKubeClient } from '../kube/undici-client.ts';
 import { virtualClock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import { isLeadershipLost, runAsLeader } from './leader-election.ts';
 
-const closers: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
 const lease = { namespace: 'default', name: 'operator' };
 
 async function bench() {
-  const api = await startTestApi();
-  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
+  const client = await startTestClient();
   const clock = virtualClock();
-  closers.push(
-    () => api.close(),
-    () => client.close(),
-  );
   const log: string[] = [];
   let broken = new Set<string>();
   const contender = (identity: string) => {
@@ -55,7 +44,7 @@ async function bench() {
       () => undefined,
       (error: unknown) => error,
     );
-    closers.push(async () => {
+    onTestFinished(async () => {
       stop.abort(new Error('over'));
       await clock.advance(20_000);
       await ended;

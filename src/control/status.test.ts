@@ -1,25 +1,14 @@
-import { afterEach, expect, test } from 'vitest';
-import { startTestApi } from '../../test/support/api-server.ts';
+import { expect, test } from 'vitest';
+import { startTestClient } from '../../test/support/test-client.ts';
 import { Namespaces, Nodes } from '../api/core.ts';
-import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { patchDifference } from '../kube/patch.ts';
-import { createKubeClient } from '../kube/undici-client.ts';
 import { isConflict } from '../kube/errors.ts';
 import { writeStatus } from './status.ts';
 
-const closers: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
 const { signal } = new AbortController();
 
 async function bench() {
-  const api = await startTestApi();
-  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
-  closers.push(
-    () => api.close(),
-    () => client.close(),
-  );
+  const client = await startTestClient();
   const node = await client.create(Nodes, { metadata: { name: 'n1' } }, { signal });
   return { client, node };
 }

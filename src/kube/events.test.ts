@@ -1,24 +1,12 @@
-import { afterEach, expect, test } from 'vitest';
-import { startTestApi } from '../../test/support/api-server.ts';
+import { expect, test } from 'vitest';
+import { startTestClient } from '../../test/support/test-client.ts';
 import { ConfigMaps, Events, Nodes } from '../api/core.ts';
 import { virtualClock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import { createEventRecorder } from './events.ts';
-import { loadKubeConfig } from './kubeconfig.ts';
-import { createKubeClient } from './undici-client.ts';
-
-const closers: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
 
 async function bench() {
-  const api = await startTestApi();
-  const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
-  closers.push(
-    () => api.close(),
-    () => client.close(),
-  );
+  const client = await startTestClient();
   const { signal } = new AbortController();
   const clock = virtualClock();
   const recorder = () => createEventRecorder({ client, component: 'test', clock, log: silentLogger, signal });
