@@ -105,7 +105,6 @@ const longOnes: Readonly<Record<string, number>> = {
   'src/csi/sidecar/provisioner.ts provisioner': 94,
   'src/csi/sidecar/resizer.ts resizer': 112,
   'src/standalone/apiserver/schema/builtin-rules.test.ts': 415,
-  'src/standalone/supervisor/unit.ts superviseUnits': 119,
   'test/conformance/ceph.test.ts': 669,
   'test/conformance/host.test.ts': 420,
   'test/e2e/bad-input.test.ts': 407,

@@ -72,97 +72,9 @@ const lookEveryMs = 500; // A dead pid is seen this late; a look costs one small
 const steadyMs = 60_000; // Ran this long: the next failure starts the backoff anew.
 
 export function superviseUnits(options: SupervisionOptions): Supervision {
-  const { units, recordDir, clock, log, startTimeoutMs = 60_000, stopTimeoutMs = 25_000 } = options;
-  const states = new Map<string, UnitState>();
-  const identities = new Map<string, ProcessIdentity>();
-  const attempts = new Map<string, { count: number; notBeforeMs: number }>();
-  const recordPath = (unit: Unit) => join(recordDir, `${unit.name}.json`);
-
-  const setState = (unit: Unit, change: Partial<UnitState> & Pick<UnitState, 'phase'>) => {
-    const old = states.get(unit.name);
-    const { message: _message, pid: _pid, ...rest } = old ?? { name: unit.name, restarts: 0, adopted: false };
-    states.set(unit.name, { ...rest, sinceMs: clock.now(), ...change });
-  };
-
-  const adopt = async (unit: Unit, signal: AbortSignal) => {
-    const record = await readRecord(recordPath(unit));
-    if (!record || !(await isRunning(record.identity))) return;
-    if (record.ready && record.version === unit.version) {
-      identities.set(unit.name, record.identity);
-      setState(unit, { phase: 'running', pid: record.identity.pid, adopted: true });
-      log.info({ unit: unit.name, pid: record.identity.pid }, 'adopted a running process');
-      return;
-    }
-    log.info(
-      { unit: unit.name, from: record.version, to: unit.version, ready: record.ready },
-      'starting it anew',
-    );
-    await unit.stop(record.identity, signal);
-  };
-
-  const start = async (unit: Unit, signal: AbortSignal) => {
-    const attempt = attempts.get(unit.name) ?? { count: 0, notBeforeMs: 0 };
-    setState(unit, { phase: 'starting', adopted: false });
-    let last: ProcessIdentity | undefined;
-    const record = async (identity: ProcessIdentity, ready: boolean) => {
-      last = identity;
-      const content: UnitRecord = { identity, version: unit.version, ready };
-      await writeFileAtomic(recordPath(unit), JSON.stringify(content));
-    };
-    try {
-      const identity = await withDeadline(`start of ${unit.name}`, startTimeoutMs, signal, (own) =>
-        unit.start(own, (early) => record(early, false)),
-      );
-      await record(identity, true);
-      identities.set(unit.name, identity);
-      setState(unit, { phase: 'running', pid: identity.pid });
-      log.info({ unit: unit.name, pid: identity.pid }, 'started');
-    } catch (error) {
-      signal.throwIfAborted();
-      await unit.stop(last, signal);
-      const delay = backoffMs(attempt.count, { baseMs: 200, maxMs: 15_000 });
-      attempts.set(unit.name, { count: attempt.count + 1, notBeforeMs: clock.now() + delay });
-      const message = error instanceof Error ? error.message : String(error);
-      setState(unit, { phase: 'backing-off', message });
-      log.error({ unit: unit.name, err: error, retryInMs: delay }, 'could not be started');
-    }
-  };
-
-  const noteDeath = async (unit: Unit, signal: AbortSignal) => {
-    const state = states.get(unit.name);
-    const ranMs = clock.now() - (state?.sinceMs ?? 0);
-    log.warn({ unit: unit.name, pid: identities.get(unit.name)?.pid, ranMs }, 'ended; starting it again');
-    const count = ranMs > steadyMs ? 0 : (attempts.get(unit.name)?.count ?? 0);
-    const delay = count === 0 ? 0 : backoffMs(count, { baseMs: 200, maxMs: 15_000 });
-    attempts.set(unit.name, { count: count + 1, notBeforeMs: clock.now() + delay });
-    const dead = identities.get(unit.name);
-    identities.delete(unit.name);
-    setState(unit, { phase: 'waiting', restarts: (state?.restarts ?? 0) + 1, message: 'its process ended' });
-    for (const dependent of units.filter((other) => other.needs.includes(unit.name))) {
-      const identity = identities.get(dependent.name);
-      if (!identity) continue;
-      identities.delete(dependent.name);
-      await dependent.stop(identity, signal);
-      setState(dependent, { phase: 'waiting', message: `${unit.name} was restarted` });
-    }
-    await unit.stop(dead, signal);
-  };
-
-  const look = async (signal: AbortSignal) => {
-    for (const unit of units) {
-      const identity = identities.get(unit.name);
-      if (identity && !(await isRunning(identity))) await noteDeath(unit, signal);
-    }
-    const startable = units.filter(
-      (unit) =>
-        !identities.has(unit.name) &&
-        [...unit.needs, ...(unit.after ?? [])].every((need) => identities.has(need)) &&
-        (attempts.get(unit.name)?.notBeforeMs ?? 0) <= clock.now(),
-    );
-    await Promise.all(startable.map((unit) => start(unit, signal)));
-    return startable.length > 0;
-  };
-
+  const { recordDir, stopTimeoutMs = 25_000 } = options;
+  const book = openBook(options);
+  const { units, clock, log, states, identities, recordPath, setState } = book;
   return {
     processOf(name) {
       const identity = identities.get(name);
@@ -172,10 +84,10 @@ export function superviseUnits(options: SupervisionOptions): Supervision {
     states: () => units.map((unit) => states.get(unit.name) ?? waiting(unit, clock)),
     async run(signal) {
       await mkdir(recordDir, { recursive: true, mode: 0o700 });
-      for (const unit of units) await adopt(unit, signal);
+      for (const unit of units) await adopt(book, unit, signal);
       while (!signal.aborted) {
         try {
-          const progressed = await look(signal);
+          const progressed = await look(book, signal);
           if (!progressed) await clock.sleep(lookEveryMs, signal);
         } catch (error) {
           if (signal.aborted) return;
@@ -193,6 +105,130 @@ export function superviseUnits(options: SupervisionOptions): Supervision {
         setState(unit, { phase: 'stopped' });
       }),
   };
+}
+
+/** What is known of the units. */
+interface Book {
+  readonly units: readonly Unit[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly startTimeoutMs: number;
+  readonly states: ReadonlyMap<string, UnitState>;
+  /** Of those that run. */
+  readonly identities: Map<string, ProcessIdentity>;
+  /** Failures in a row, and when the next try is due. */
+  readonly attempts: Map<string, { readonly count: number; readonly notBeforeMs: number }>;
+  recordPath(unit: Unit): string;
+  setState(unit: Unit, change: Partial<UnitState> & Pick<UnitState, 'phase'>): void;
+}
+
+function openBook({ units, recordDir, clock, log, startTimeoutMs = 60_000 }: SupervisionOptions): Book {
+  const states = new Map<string, UnitState>();
+  return {
+    units,
+    clock,
+    log,
+    startTimeoutMs,
+    states,
+    identities: new Map(),
+    attempts: new Map(),
+    recordPath: (unit) => join(recordDir, `${unit.name}.json`),
+    setState(unit, change) {
+      const old = states.get(unit.name);
+      const {
+        message: _message,
+        pid: _pid,
+        ...rest
+      } = old ?? { name: unit.name, restarts: 0, adopted: false };
+      states.set(unit.name, { ...rest, sinceMs: clock.now(), ...change });
+    },
+  };
+}
+
+/** Takes up the process that an earlier supervisor left, or ends it where it is not what is wanted now. */
+async function adopt(book: Book, unit: Unit, signal: AbortSignal): Promise<void> {
+  const { identities, setState, log } = book;
+  const record = await readRecord(book.recordPath(unit));
+  if (!record || !(await isRunning(record.identity))) return;
+  if (record.ready && record.version === unit.version) {
+    identities.set(unit.name, record.identity);
+    setState(unit, { phase: 'running', pid: record.identity.pid, adopted: true });
+    log.info({ unit: unit.name, pid: record.identity.pid }, 'adopted a running process');
+    return;
+  }
+  log.info(
+    { unit: unit.name, from: record.version, to: unit.version, ready: record.ready },
+    'starting it anew',
+  );
+  await unit.stop(record.identity, signal);
+}
+
+async function start(book: Book, unit: Unit, signal: AbortSignal): Promise<void> {
+  const { identities, attempts, setState, clock, log } = book;
+  const attempt = attempts.get(unit.name) ?? { count: 0, notBeforeMs: 0 };
+  setState(unit, { phase: 'starting', adopted: false });
+  let last: ProcessIdentity | undefined;
+  const record = async (identity: ProcessIdentity, ready: boolean) => {
+    last = identity;
+    const content: UnitRecord = { identity, version: unit.version, ready };
+    await writeFileAtomic(book.recordPath(unit), JSON.stringify(content));
+  };
+  try {
+    const identity = await withDeadline(`start of ${unit.name}`, book.startTimeoutMs, signal, (own) =>
+      unit.start(own, (early) => record(early, false)),
+    );
+    await record(identity, true);
+    identities.set(unit.name, identity);
+    setState(unit, { phase: 'running', pid: identity.pid });
+    log.info({ unit: unit.name, pid: identity.pid }, 'started');
+  } catch (error) {
+    signal.throwIfAborted();
+    await unit.stop(last, signal);
+    const delay = backoffMs(attempt.count, { baseMs: 200, maxMs: 15_000 });
+    attempts.set(unit.name, { count: attempt.count + 1, notBeforeMs: clock.now() + delay });
+    const message = error instanceof Error ? error.message : String(error);
+    setState(unit, { phase: 'backing-off', message });
+    log.error({ unit: unit.name, err: error, retryInMs: delay }, 'could not be started');
+  }
+}
+
+/** What needed the dead process ends with it: both are started anew. */
+async function noteDeath(book: Book, unit: Unit, signal: AbortSignal): Promise<void> {
+  const { units, states, identities, attempts, setState, clock, log } = book;
+  const state = states.get(unit.name);
+  const ranMs = clock.now() - (state?.sinceMs ?? 0);
+  log.warn({ unit: unit.name, pid: identities.get(unit.name)?.pid, ranMs }, 'ended; starting it again');
+  const count = ranMs > steadyMs ? 0 : (attempts.get(unit.name)?.count ?? 0);
+  const delay = count === 0 ? 0 : backoffMs(count, { baseMs: 200, maxMs: 15_000 });
+  attempts.set(unit.name, { count: count + 1, notBeforeMs: clock.now() + delay });
+  const dead = identities.get(unit.name);
+  identities.delete(unit.name);
+  setState(unit, { phase: 'waiting', restarts: (state?.restarts ?? 0) + 1, message: 'its process ended' });
+  for (const dependent of units.filter((other) => other.needs.includes(unit.name))) {
+    const identity = identities.get(dependent.name);
+    if (!identity) continue;
+    identities.delete(dependent.name);
+    await dependent.stop(identity, signal);
+    setState(dependent, { phase: 'waiting', message: `${unit.name} was restarted` });
+  }
+  await unit.stop(dead, signal);
+}
+
+/** Whether anything was started. */
+async function look(book: Book, signal: AbortSignal): Promise<boolean> {
+  const { units, identities, attempts, clock } = book;
+  for (const unit of units) {
+    const identity = identities.get(unit.name);
+    if (identity && !(await isRunning(identity))) await noteDeath(book, unit, signal);
+  }
+  const startable = units.filter(
+    (unit) =>
+      !identities.has(unit.name) &&
+      [...unit.needs, ...(unit.after ?? [])].every((need) => identities.has(need)) &&
+      (attempts.get(unit.name)?.notBeforeMs ?? 0) <= clock.now(),
+  );
+  await Promise.all(startable.map((unit) => start(book, unit, signal)));
+  return startable.length > 0;
 }
 
 /** Tries every unit; rejects with what the first one said that could not be ended, whose record stays. */
