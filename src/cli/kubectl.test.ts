@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { findKubectl, readZipEntry } from './kubectl.ts';
+import { findKubectl, readZipEntry, runKubectl } from './kubectl.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -30,6 +30,17 @@ test('passes over an older one, for the one in the cache', async () => {
   await writeFile(join(cached, 'kubectl/2.2.2/kubectl'), '', { mode: 0o755 });
   const found = await findKubectl({ searchPath: folder, cacheDir: cached }, AbortSignal.timeout(5000));
   expect(found).toBe(join(cached, 'kubectl/2.2.2/kubectl'));
+});
+
+test('a SIGTERM that reaches us alone ends kubectl too, and is what we end with', async () => {
+  const file = join(folder, 'kubectl');
+  await writeFile(file, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
+  const others = process.listeners('SIGTERM');
+  const code = runKubectl(file, [], '/nowhere', { PATH: '/usr/bin:/bin' });
+  const pass = process.listeners('SIGTERM').find((one) => !others.includes(one));
+  pass?.('SIGTERM');
+  expect(await code).toBe(143);
+  expect(process.listeners('SIGTERM')).toEqual(others);
 });
 
 // A zip with one stored and one deflated file, made by hand.

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { access, constants, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants as os } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { runCommand } from '../lib/run-command.ts';
@@ -109,14 +110,17 @@ export async function runKubectl(
 ): Promise<number> {
   const child = spawn(file, args, { stdio: 'inherit', env: { ...env, KUBECONFIG: kubeconfig } });
   const ignore = () => undefined; // A Ctrl-C reaches the whole group: kubectl decides what it means.
+  const pass = (name: NodeJS.Signals) => void child.kill(name); // This one reaches us alone.
   process.on('SIGINT', ignore);
+  process.on('SIGTERM', pass);
   try {
     return await new Promise<number>((resolve, reject) => {
       child.once('error', reject);
-      child.once('close', (code, killedBy) => resolve(killedBy ? 130 : (code ?? 1)));
+      child.once('close', (code, killedBy) => resolve(killedBy ? 128 + os.signals[killedBy] : (code ?? 1)));
     });
   } finally {
     process.off('SIGINT', ignore);
+    process.off('SIGTERM', pass);
   }
 }
 

@@ -193,6 +193,52 @@ test('apply, logs -f to the end of the pod, wait, delete', async () => {
   });
 });
 
+/** Its stdin is open for the first who attaches. */
+const attachable = (name: string, script: string) => {
+  const pod = shellPod(name, script);
+  const containers = pod.spec.containers.map((one) => ({ ...one, stdin: true, stdinOnce: true }));
+  return { ...pod, spec: { ...pod.spec, containers } };
+};
+
+test('attach reaches what already runs, and its stdin ends it; port-forward carries TCP', async () => {
+  const pods = [
+    attachable('echo', 'echo began; while read line; do echo "got <$line>"; done; echo ended'),
+    attachable('web', 'mkdir /tmp/w; echo from the pod > /tmp/w/page; exec httpd -f -p 8080 -h /tmp/w'),
+  ];
+  for (const pod of pods)
+    expect(await kubectlOutcome(['apply', '-f', '-'], JSON.stringify(pod))).toMatchObject({ code: 0 });
+  await kubectl('wait', '--for=condition=Ready', 'pod/echo', 'pod/web', '--timeout=30s');
+  const attached = await kubectlOutcome(['attach', '-i', 'echo'], 'one\ntwo\n');
+  expect(attached.code, attached.stderr).toBe(0);
+  expect(attached.stdout).toContain('got <one>\ngot <two>\nended\n');
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/echo', '--timeout=20s');
+
+  const forward = spawn(process.execPath, [bundle, 'kubectl', 'port-forward', 'pod/web', ':8080'], {
+    env: { ...process.env, HOLDFAST_DATA_DIR: dataDir },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise((done) => forward.once('close', done));
+  try {
+    const port = await new Promise<string>((done, fail) => {
+      forward.once('close', () => fail(new Error('port-forward ended')));
+      forward.stdout.on('data', (text: Buffer) => {
+        const found = /127\.0\.0\.1:(\d+) -> 8080/.exec(text.toString())?.[1];
+        if (found) done(found);
+      });
+    });
+    const fetchPage = async () => await (await fetch(`http://127.0.0.1:${port}/page`)).text();
+    // Several at once over the one tunnel, and again on a new connection.
+    expect(await Promise.all([fetchPage(), fetchPage(), fetchPage()])).toEqual(
+      Array(3).fill('from the pod\n'),
+    );
+    expect(await fetchPage()).toBe('from the pod\n');
+  } finally {
+    forward.kill('SIGTERM');
+    await ended;
+  }
+  await kubectl('delete', 'pod', 'echo', 'web');
+});
+
 test('who is not root is told so, and not that there is nothing', async () => {
   for (const verb of ['status', 'logs', 'kubeconfig', 'demo']) {
     const args = ['--reuid=65534', '--clear-groups', process.execPath, bundle, verb, '--data-dir', dataDir];
