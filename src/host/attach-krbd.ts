@@ -90,6 +90,7 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
       await writeFile(join(bus, 'devices', device.id, 'refresh'), '1');
       return BigInt((await readFile(join(bus, 'devices', device.id, 'size'), 'utf8')).trim());
     },
+    holds: async (image) => (await find(image)) !== undefined,
     list: async () => (await listMapped(deps)).map(deviceOf),
   };
 }

@@ -67,6 +67,7 @@ export function nbdAttacher(deps: NbdDeps): RbdAttacher {
       if (!device) throw new Error(`${image.image} is not attached`);
       return await blockSize(device.device, sys); // rbd-nbd watches the image and tells the kernel by itself.
     },
+    holds: async (image, signal) => (await find(image, signal)) !== undefined,
     list: (signal) => list(deps, signal),
   };
 }

@@ -25,6 +25,23 @@ test('attached twice is one device; a second attach while it is staged with auto
   expect(await attacher.attach(request, signal)).toEqual(device);
 });
 
+test('what is on record is held, half-made or dead; and the loop on record is let go without listing all', async () => {
+  const { attacher, present, world, mount } = await qsdBench(stateDir);
+  expect(await attacher.holds(image, signal)).toBe(false);
+  const device = await attacher.attach(request, signal);
+  await mount(device.device);
+  world.loopLists = 0;
+  expect(await attacher.holds(image, signal)).toBe(true);
+  await attacher.releaseWithLastUser(image, signal);
+  expect(world.loopLists).toBe(0);
+  expect(present[0]?.autoclear).toBe(true);
+  present.length = 0;
+  world.daemons.clear();
+  expect(await attacher.holds(image, signal)).toBe(true);
+  await attacher.detach(image, signal);
+  expect(await attacher.holds(image, signal)).toBe(false);
+});
+
 test('detach is refused while mounted here, and while a pod elsewhere holds the loop: the daemon lives on', async () => {
   const { attacher, present, world, host, clock, mount } = await qsdBench(stateDir);
   const device = await attacher.attach(request, signal);
@@ -63,6 +80,13 @@ test('a daemon is moved to where it outlives this container; one that cannot be 
   await attacher.attach(request, signal);
   expect(world.moved).toEqual([process.pid]);
   await attacher.detach(image, signal);
+  let move!: () => void;
+  world.moveTakes = new Promise((resolve) => (move = resolve));
+  expect(await attacher.attach(request, signal)).toMatchObject({ ...image, alive: true });
+  expect(world.moved).toHaveLength(1); // Under way still: nobody waits for it.
+  move();
+  await attacher.detach(image, signal);
+  expect(world.moved).toHaveLength(2);
   world.moveError = new Error('the node has no cgroups');
   expect(await attacher.attach(request, signal)).toMatchObject({ ...image, alive: true });
   await attacher.detach(image, signal);

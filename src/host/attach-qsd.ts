@@ -11,6 +11,7 @@ import {
   letOutlive,
   livingDaemon,
   loopOf,
+  recordedLoop,
   mountPointOf,
   startDaemon,
   stopDaemon,
@@ -72,6 +73,7 @@ export function qsdAttacher(options: QsdAttacherDeps): QsdAttacher {
     attach: (request, signal) => locked(request, signal, () => attach(deps, request, signal)),
     detach: (image, signal) => locked(image, signal, () => detach(deps, image, signal)),
     resize: (image, sizeBytes, signal) => locked(image, signal, () => resize(deps, image, sizeBytes, signal)),
+    holds: async (image) => (await ledger.read(image)) !== undefined,
     list: (signal) => list(deps, signal),
     unhealed: () => unhealed(deps),
     heal: (image, signal) => locked(image, signal, () => heal(deps, image, signal)),
@@ -79,7 +81,7 @@ export function qsdAttacher(options: QsdAttacherDeps): QsdAttacher {
       locked(image, signal, async () => {
         const entry = await ledger.read(image);
         if (entry && filesystem) await ledger.write({ ...entry, filesystem });
-        const loop = entry && (await loopOf(deps, entry, signal));
+        const loop = entry && ((await recordedLoop(deps, entry)) ?? (await loopOf(deps, entry, signal)));
         if (!loop) return;
         if ((await mountPointOf(deps, loop)) === undefined)
           throw new Error(`${loop.device} is not mounted; it would go away at once`);

@@ -12,6 +12,8 @@ export interface RbdAttacher {
   detach(image: ImageSpec, signal: AbortSignal): Promise<void>;
   /** Lets the device see the image's present size; answers it in bytes. Never shrinks. */
   resize(image: ImageSpec, sizeBytes: bigint, signal: AbortSignal): Promise<bigint>;
+  /** Whether an attachment of the image is on record here: a half-made one, and one whose daemon died, too. */
+  holds(image: ImageSpec, signal: AbortSignal): Promise<boolean>;
   /** What is attached, dead daemons included. */
   list(signal: AbortSignal): Promise<readonly AttachedDevice[]>;
 }

@@ -61,8 +61,16 @@ export async function loopOf(
   return backing && (await loops.list(signal)).find((loop) => hasBacking(loop, backing));
 }
 
+/** The loop on record where it still is the entry's: one look into sysfs, where a list of all takes a command. */
+export async function recordedLoop(deps: QsdStepDeps, entry: LedgerEntry): Promise<RecordedLoop | undefined> {
+  return entry.loop && (await isThere(deps, entry, entry.loop)) ? entry.loop : undefined;
+}
+
 /** Where a loop is mounted, as far as this mount namespace shows. */
-export async function mountPointOf({ mounts }: QsdStepDeps, loop: LoopDevice): Promise<string | undefined> {
+export async function mountPointOf(
+  { mounts }: QsdStepDeps,
+  loop: Pick<LoopDevice, 'major' | 'minor'>,
+): Promise<string | undefined> {
   return mountsOfDevice(await mounts.list(), loop)[0]?.mountPoint;
 }
 
@@ -128,7 +136,9 @@ export async function startDaemon(
     writeFile(files.export, '', { mode: 0o600 }),
   ]);
   const process = await daemon.start(request, files, signal);
-  await letOutlive(deps, image, process);
+  // Not waited for: the kernel takes its time over a move, and the device is as good meanwhile. Should this container
+  // end before, the daemon ends with it, and is healed like any other.
+  void letOutlive(deps, image, process);
   const started = { ...entry, daemon: process, backing: await backingOf(files.export) };
   await ledger.write(started);
   return started;

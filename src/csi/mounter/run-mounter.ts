@@ -137,20 +137,14 @@ function parse<T>(shape: ZodType<T>, body: unknown): T {
   throw new Error(`${issue?.path.join('.')}: ${issue?.message}`);
 }
 
-const sameImage = (a: ImageSpec, b: ImageSpec) =>
-  a.clusterId === b.clusterId &&
-  a.pool === b.pool &&
-  (a.namespace ?? '') === (b.namespace ?? '') &&
-  a.image === b.image;
-
-/** The attacher that has the image, dead daemons included. */
+/** The attacher that has the image, half-made attachments and dead daemons included. */
 async function holderOf(
   attachers: readonly MounterAttacher[],
   image: ImageSpec,
   signal: AbortSignal,
 ): Promise<MounterAttacher | undefined> {
   for (const attacher of attachers) {
-    if ((await attacher.list(signal)).some((device) => sameImage(device, image))) return attacher;
+    if (await attacher.holds(image, signal)) return attacher;
   }
   return undefined;
 }

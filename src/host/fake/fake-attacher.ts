@@ -77,6 +77,7 @@ export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024
       if (wanted > existing.sizeBytes) existing.sizeBytes = wanted;
       return existing.sizeBytes;
     },
+    holds: async (image) => attachments.has(keyOf(image)),
     list: async () => [...attachments.values()].map(deviceOf),
   };
   return fake;

@@ -18,6 +18,10 @@ interface World {
   startError: Error | undefined;
   loopError: Error | undefined;
   moveError: Error | undefined;
+  /** What a move out of this container's cgroup takes. */
+  moveTakes: Promise<void> | undefined;
+  /** Whole lists of the node's loops. */
+  loopLists: number;
   remountError: Error | undefined;
   bootId: string;
   /** Daemons started while this is set die at once. */
@@ -44,6 +48,8 @@ export async function qsdBench(stateDir: string) {
     startError: undefined,
     loopError: undefined,
     moveError: undefined,
+    moveTakes: undefined,
+    loopLists: 0,
     remountError: undefined,
     bootId: 'boot-1',
     fatal: false,
@@ -56,6 +62,7 @@ export async function qsdBench(stateDir: string) {
       daemon: daemonOf(world, present, self),
       cgroup: {
         async take(pid) {
+          await world.moveTakes;
           if (world.moveError) throw world.moveError;
           world.moved.push(pid);
         },
@@ -79,7 +86,10 @@ export async function qsdBench(stateDir: string) {
 function loopsOf(world: World, present: PresentLoop[], { table }: FakeHost): Loops {
   let sequence = present.length;
   return {
-    list: async () => present.map((loop) => ({ ...loop })),
+    async list() {
+      world.loopLists++;
+      return present.map((loop) => ({ ...loop }));
+    },
     async attach(file, { directIo, readOnly, device, avoid }) {
       if (world.loopError) throw world.loopError;
       const taken = new Set(present.map((one) => one.minor));
