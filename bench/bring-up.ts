@@ -87,7 +87,7 @@ export async function bringUpMs(
 }
 
 /** A line for each thing that changed, with the time since the start. */
-function say(startedMs: number, note: (text: string) => void) {
+export function say(startedMs: number, note: (text: string) => void) {
   const last = new Map<string, string>();
   return (what: string, text: string) => {
     if (last.get(what) === text) return;

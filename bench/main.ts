@@ -10,12 +10,13 @@ import { bareBringUpMs } from './floor-ceph.ts';
 import { idle } from './idle.ts';
 import { withInstance } from './instance.ts';
 import type { Measure } from './measure.ts';
+import { podRestart } from './pod-restart.ts';
 import { podStart } from './pod-start.ts';
 import { restart } from './restart.ts';
 import { formatTable, judge, type BenchResult, type Measured } from './result.ts';
 
 // In this order: a machine idles with a pod in use, but before hundreds of volumes and thousands of objects.
-const measures: readonly Measure[] = [podStart, idle, createVolume, claims, apiServer, restart];
+const measures: readonly Measure[] = [podStart, idle, createVolume, claims, apiServer, restart, podRestart];
 const bringUp = 'bring-up';
 const limitMs = 8 * 60_000;
 
