@@ -163,6 +163,14 @@ async function bench({
   return { client, ceph, claim, until, images, options, reads, makePool, makeSecret };
 }
 const anything = (await import('zod')).z.unknown();
+const attachmentOf = (node: string, volume: string) => ({
+  metadata: { name: node },
+  spec: { attacher: driver, nodeName: node, source: { persistentVolumeName: volume } },
+});
+const nodeOf = (name: string, id: string) => ({
+  metadata: { name },
+  spec: { drivers: [{ name: driver, nodeID: id }] },
+});
 
 test('a claim becomes a PV that upstream and ceph-csi read as their own, and a released PV loses its image', async () => {
   const { client, claim, until, images, options, reads } = await bench();
@@ -270,21 +278,9 @@ test('an attachment locks the image for one node; a second node is told who has 
   const { client, ceph, claim, until, options } = await bench({ clock: virtualClock() });
   await claim();
   const volume = await until(PersistentVolumes, ([one]) => one);
-  for (const name of ['n1', 'n2'])
-    await client.create(
-      CSINodes,
-      { metadata: { name }, spec: { drivers: [{ name: driver, nodeID: `id-${name}` }] } },
-      options,
-    );
+  for (const name of ['n1', 'n2']) await client.create(CSINodes, nodeOf(name, `id-${name}`), options);
   const attach = (name: string) =>
-    client.create(
-      VolumeAttachments,
-      {
-        metadata: { name },
-        spec: { attacher: driver, nodeName: name, source: { persistentVolumeName: volume.metadata.name } },
-      },
-      options,
-    );
+    client.create(VolumeAttachments, attachmentOf(name, volume.metadata.name), options);
   await attach('n1');
   const first = await until(VolumeAttachments, (all) => all.find((one) => one.status?.attached));
   expect(first.metadata.finalizers).toContain(finalizer);
@@ -327,6 +323,36 @@ test('a volume that is being deleted is not attached, whatever was known of it b
   const refused = await until(VolumeAttachments, (all) => all.find((one) => one.status?.attachError));
   expect(refused.status?.attachError?.message).toMatch(/is being deleted|does not exist/);
   expect(ceph.sent.filter((one) => one === 'lock')).toEqual([]);
+});
+
+test('a volume that is still open is asked for every few seconds, however long it takes', async () => {
+  const clock = virtualClock();
+  const { client, ceph, claim, until, images, options } = await bench({ clock });
+  await claim();
+  const volume = await until(PersistentVolumes, ([one]) => one);
+  await client.create(CSINodes, nodeOf('n1', 'n1'), options);
+  await client.create(VolumeAttachments, attachmentOf('n1', volume.metadata.name), options);
+  await until(VolumeAttachments, (all) => all.find((one) => one.status?.attached));
+  const [image] = await images();
+  const tries = () => ceph.sent.filter((operation) => operation === 'rbd watchers').length;
+  // A call in between, so that what is under way may end.
+  const step = async () => void (await clock.advance(500), await until(VolumeAttachments, () => true));
+  {
+    using _killed = ceph.watch({ pool: 'rbd' }, image?.name ?? '');
+    await client.delete(VolumeAttachments, { name: 'n1' }, options);
+    await until(VolumeAttachments, ([one]) =>
+      one?.status?.detachError?.message?.includes('still open on node n1'),
+    );
+    for (let turn = 0; turn < 7; turn++) {
+      const before = tries();
+      for (let waitedMs = 0; tries() === before; waitedMs += 500) {
+        expect(waitedMs, `try ${turn}`).toBeLessThanOrEqual(12_000);
+        await step();
+      }
+    }
+  }
+  for (let turn = 0; turn < 24; turn++) await step();
+  await until(VolumeAttachments, (all) => all.length === 0);
 });
 
 test('a bound claim that asks for more gets a larger image and PV, and waits for its node with a condition', async () => {
