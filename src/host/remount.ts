@@ -5,7 +5,12 @@ import { mountAt, parseMountInfo, type MountEntry } from './mounts.ts';
 
 export const RemountRequest = z.object({
   /** Every mount of this device goes. */
-  device: z.object({ major: z.int(), minor: z.int() }),
+  device: z.object({
+    major: z.int(),
+    minor: z.int(),
+    /** The device's use that is meant, where it has a number: nothing happens where it is another one by now. */
+    sequence: z.string().optional(),
+  }),
   /** Where its filesystem is mounted anew, from another device. */
   source: z.string(),
   /** False as on a kernel before 6.5. */
@@ -41,15 +46,38 @@ export async function remount(request: RemountRequest): Promise<RemountReport> {
   calls.unshareFilesystem();
   const report: RemountReport = { replaced: [], failed: [] };
   const source = openSync(request.source, pathOnly | constants.O_NOFOLLOW);
+  // The first dead mount stays pinned to the end: its device's numbers cannot go to another filesystem meanwhile.
+  const pin = pinOnce(request);
   for (let pass = 0; pass < maxPasses; pass++) {
     report.failed = [];
     const before = report.replaced.length;
     // Ours comes first: what is shared reaches the others from here.
-    for (const namespace of mountNamespaces()) replaceAll(calls, request, source, namespace, report);
+    for (const namespace of mountNamespaces()) replaceAll(calls, { request, source, pin }, namespace, report);
     // Once more: a container that was made meanwhile has copied what was there.
     if (report.replaced.length === before) break;
   }
   return report;
+}
+
+interface Work {
+  readonly request: RemountRequest;
+  readonly source: number;
+  readonly pin: (target: number) => void;
+}
+
+/** Keeps the first dead mount from going away, then checks that it is the one that is meant. */
+function pinOnce({ device: { major, minor, sequence } }: RemountRequest): (target: number) => void {
+  let pinned = false;
+  return (target) => {
+    if (pinned) return;
+    const fd = openSync(`/proc/self/fd/${target}`, pathOnly);
+    const now = () => readFileSync(`/sys/dev/block/${major}:${minor}/diskseq`, 'utf8').trim();
+    if (sequence !== undefined && now() !== sequence) {
+      closeSync(fd);
+      throw new Error(`device ${major}:${minor} has another use by now`);
+    }
+    pinned = true; // Open until this process ends.
+  };
 }
 
 interface MountNamespace {
@@ -75,8 +103,7 @@ function mountNamespaces(): MountNamespace[] {
 
 function replaceAll(
   calls: MountSyscalls,
-  request: RemountRequest,
-  source: number,
+  { request, source, pin }: Work,
   { own, pids }: MountNamespace,
   report: RemountReport,
 ): void {
@@ -94,7 +121,7 @@ function replaceAll(
     const entry = mountAt(tableOf([pid])?.table ?? [], mountPoint);
     if (entry?.major !== request.device.major || entry.minor !== request.device.minor) continue;
     try {
-      replace(calls, { entry, pid, own, source, under: request.under ?? true });
+      replace(calls, { entry, pid, own, source, pin, under: request.under ?? true });
       report.replaced.push({ pid, mountPoint });
     } catch (error) {
       report.failed.push({ pid, mountPoint, error: error instanceof Error ? error.message : String(error) });
@@ -119,15 +146,17 @@ interface Replacement {
   readonly pid: number;
   readonly own: boolean;
   readonly source: number;
+  readonly pin: (target: number) => void;
   readonly under: boolean;
 }
 
-function replace(calls: MountSyscalls, { entry, pid, own, source, under }: Replacement): void {
+function replace(calls: MountSyscalls, { entry, pid, own, source, pin, under }: Replacement): void {
   const open: number[] = [];
   const keep = (fd: number) => (open.push(fd), fd);
   try {
     const root = keep(openSync(`/proc/${pid}/root`, pathOnly));
     const target = keep(pinMount(calls, root, entry));
+    pin(target);
     // A part of the volume is looked for below its root: a link that a pod made there leads nowhere else.
     const part = entry.root === '/' ? source : keep(calls.pinBelow(source, entry.root));
     const tree = keep(calls.cloneMount(part));

@@ -1,6 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+  type FileHandle,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { deviceNumbers } from '../../src/host/loops.ts';
@@ -19,6 +29,8 @@ const mount = (...args: string[]) => runCommand('mount', args, { signal });
 
 let work: string;
 let kubelet: string;
+/** Keeps the old filesystem, and so its device's number, from going to a filesystem of somebody else's. */
+let held: FileHandle;
 const containers: ChildProcess[] = [];
 
 beforeEach(async () => {
@@ -33,6 +45,7 @@ beforeEach(async () => {
   for (const name of ['staged', 'pod1', 'pod2', 'sub']) await mkdir(join(kubelet, name));
   await mkdir(join(work, 'new'));
   await mount('-t', 'tmpfs', 'old', join(kubelet, 'staged'));
+  held = await open(join(kubelet, 'staged'));
   await mkdir(join(kubelet, 'staged/part'));
   await mount('--bind', join(kubelet, 'staged'), join(kubelet, 'pod1'));
   await mount('--bind', join(kubelet, 'staged'), join(kubelet, 'pod2'));
@@ -51,6 +64,7 @@ afterEach(async () => {
   for (const entry of parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8')).reverse())
     if (entry.mountPoint.startsWith(`${work}/`))
       await runCommand('umount', ['--lazy', entry.mountPoint], { signal });
+  await held.close();
   await rm(work, { recursive: true });
 });
 
@@ -118,7 +132,6 @@ test.each([
   expect(mountAt(await own(), join(kubelet, 'staged'))).toMatchObject(fresh);
   expect(await following.at(join(kubelet, 'pod1'))).toBeUndefined();
   expect(await readFile(isolated.inside('file'), 'utf8')).toBe('of the whole');
-  expect((await remounter({ device: old, source: join(work, 'new'), under }, signal)).replaced).toEqual([]);
 });
 
 test('a part that the new filesystem lacks, or that is a link in it, is left as it was and named', async () => {
@@ -135,4 +148,13 @@ test('a part that the new filesystem lacks, or that is a link in it, is left as 
   ]);
   expect(mountAt(await own(), join(kubelet, 'sub'))).toMatchObject(old);
   expect(mountAt(await own(), join(kubelet, 'pod1'))).toMatchObject(await deviceOf(join(work, 'new')));
+});
+
+test("a device whose number has gone to another use keeps its mounts: they are somebody else's", async () => {
+  const old = await deviceOf(join(kubelet, 'staged'));
+  const device = { ...old, sequence: '1' }; // A device of memory has no such number at all.
+  const report = await remounter({ device, source: join(work, 'new') }, signal);
+  expect(report.replaced).toEqual([]);
+  expect(report.failed.length).toBeGreaterThan(0);
+  expect(mountAt(await own(), join(kubelet, 'staged'))).toMatchObject(old);
 });
