@@ -27,6 +27,7 @@ const recheckMs = 60_000; // Ceph sends no event when someone changes a pool by 
 const soonMs = 200;
 const waitMs = 2_000;
 const othersMs = 30_000;
+const newForMs = 60_000;
 
 /** Brings one CephBlockPool to its spec: the pool, its rule, its settings, and a write that goes through. */
 export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPool> {
@@ -87,7 +88,8 @@ async function look(
   const ceph = deps.links.get(namespace);
   if (!ceph)
     return waiting(base, 'ClusterNotReady', await clusterWord(deps, namespace, context.signal), waitMs);
-  return await bring(ceph, pool, base, context, initialised);
+  const isNew = deps.clock.now() - Date.parse(pool.metadata.creationTimestamp) < newForMs;
+  return await bring(ceph, { resource: pool, isNew }, base, context, initialised);
 }
 
 /** What the cluster itself says it waits for, for a pool’s user looks at the pool. */
@@ -104,7 +106,7 @@ const waiting = (base: PoolFindings, reason: Reason, message: string, afterMs: n
 
 async function bring(
   ceph: Ceph,
-  resource: Stored<CephBlockPool>,
+  { resource, isNew }: { readonly resource: Stored<CephBlockPool>; readonly isNew: boolean },
   base: PoolFindings,
   { log, signal }: ReconcileContext,
   initialised: Set<string>,
@@ -147,7 +149,13 @@ async function bring(
   if (up === 0) return noOsdUp(found);
   return await prove(
     ceph,
-    { name, size, uid: metadata.uid, application: spec.application || 'rbd' },
+    {
+      name,
+      size,
+      uid: metadata.uid,
+      application: spec.application || 'rbd',
+      isNew,
+    },
     found,
     wanted,
     signal,
@@ -160,6 +168,8 @@ interface PoolToProve {
   readonly size: number;
   readonly uid: string;
   readonly application: string;
+  /** Its OSDs may just be starting: then the last of them is all that is waited for. */
+  readonly isNew: boolean;
 }
 
 async function prove(
@@ -173,7 +183,12 @@ async function prove(
   const domains = await failureDomains(ceph, rule, signal);
   if (domains < pool.size) {
     const lacking = `${pool.size} copies need ${pool.size} failure domains of type ${rule.failureDomain} with an OSD up, there are ${domains}`;
-    return waiting(found, 'TooFewFailureDomains', `${lacking}; add OSDs, or lower replicated.size`, waitMs);
+    return waiting(
+      found,
+      'TooFewFailureDomains',
+      `${lacking}; add OSDs, or lower replicated.size`,
+      pool.isNew ? soonMs : waitMs,
+    );
   }
   try {
     if (!initialised.has(pool.uid)) {
