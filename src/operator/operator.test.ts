@@ -302,12 +302,12 @@ describe('a pool', () => {
     bench.ceph.bootOsd = (...osd) => void boots.push(() => bootOsd(...osd));
     bench.start();
     await bench.createCluster();
+    while (boots.length < 3) await new Promise((resolve) => setTimeout(resolve, 1)); // All three are known.
     await bench.createPool('replicapool', size3);
     const waiting = await bench.pool('replicapool', (pool) => pool.status?.info !== undefined);
     expect(waiting.status).toMatchObject({ phase: 'Progressing', message: 'no OSD is up yet' });
     expect(bench.ceph.pools.get('replicapool')).toMatchObject({ pgNum: 32 });
 
-    while (boots.length < 3) await new Promise((resolve) => setTimeout(resolve, 1));
     for (const boot of boots) boot();
     await bench.pool('replicapool', isReady);
     expect(bench.ceph.sent.filter((one) => one === 'osd pool create')).toHaveLength(2);
