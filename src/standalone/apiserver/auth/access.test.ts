@@ -208,6 +208,30 @@ describe('what', () => {
       expect((await as(user, 'GET', path)).code).toBe(200);
     expect((await as(user, 'POST', roles, { metadata: { name: 'x' } })).code).toBe(403);
   });
+
+  test('the roles that Kubernetes aggregates hold one another, and the controllers may fill them', async () => {
+    const clusterRoles = '/apis/rbac.authorization.k8s.io/v1/clusterroles';
+    const fresh = await as(api.admin, 'GET', `${clusterRoles}/admin`);
+    const label = 'rbac.authorization.k8s.io/aggregate-to-';
+    const taken = async (name: string): Promise<Loose[]> => {
+      const query = `labelSelector=${encodeURIComponent(`${label}${name}=true`)}`;
+      const { body } = await as(api.admin, 'GET', `${clusterRoles}?${query}`);
+      return (body['items'] ?? []) as unknown as Loose[];
+    };
+    const named = async (name: string) => (await taken(name)).map((one) => one['metadata']?.['name']);
+    expect(await named('admin')).toEqual(['edit', 'system:aggregate-to-admin']);
+    expect(await named('edit')).toEqual(['system:aggregate-to-edit', 'view']);
+    // Nothing that admin had from the start is lost once it is filled from the others.
+    const rulesOf = (one: Loose) => (one['rules'] ?? []) as unknown as object[];
+    const held = (await taken('admin')).flatMap(rulesOf).map((rule) => JSON.stringify(rule));
+    for (const rule of rulesOf(fresh.body)) expect(held).toContain(JSON.stringify(rule));
+    const manager = await api.issue('system:kube-controller-manager');
+    const filled = {
+      ...fresh.body,
+      rules: [...rulesOf(fresh.body), { apiGroups: ['x.example'], resources: ['*'], verbs: ['*'] }],
+    };
+    expect((await as(manager, 'PUT', `${clusterRoles}/admin`, filled)).code).toBe(200);
+  });
 });
 
 describe('ServiceAccount tokens', () => {

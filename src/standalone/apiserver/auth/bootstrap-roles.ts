@@ -147,6 +147,8 @@ const controllers: PolicyRule[] = [
   rule(['storage.k8s.io'], ['volumeattachments'], ['create']),
   rule(['authentication.k8s.io'], ['tokenreviews'], ['create']),
   rule(['authorization.k8s.io'], ['subjectaccessreviews'], ['create']),
+  // Aggregated roles take up rules that the controllers themselves do not hold.
+  rule(['rbac.authorization.k8s.io'], ['clusterroles'], ['escalate']),
   { nonResourceURLs: ['*'], verbs: ['get'] },
 ];
 
@@ -157,6 +159,9 @@ const roles: Readonly<Record<string, readonly PolicyRule[]>> = {
   admin: [...plainContent, ...editing, ...administering],
   edit: [...plainContent, ...editing],
   view: plainContent,
+  'system:aggregate-to-admin': administering,
+  'system:aggregate-to-edit': editing,
+  'system:aggregate-to-view': plainContent,
   'system:discovery': [
     paths([
       '/api',
@@ -229,10 +234,23 @@ const bindings: readonly (readonly [name: string, role: string, kind: 'User' | '
 const group = 'rbac.authorization.k8s.io';
 // Operators add rules about their own kinds to these, by a label on their ClusterRoles.
 const aggregated = new Set(['admin', 'edit', 'view']);
+const aggregateTo = (name: string) => `${group}/aggregate-to-${name}`;
 const aggregating = (name: string): JsonObject => ({
-  clusterRoleSelectors: [{ matchLabels: { [`${group}/aggregate-to-${name}`]: 'true' } }],
+  clusterRoleSelectors: [{ matchLabels: { [aggregateTo(name)]: 'true' } }],
 });
+/** Which aggregated role takes up each: whoever may edit may view, and an admin may do both. */
+const takenUpBy: Readonly<Record<string, string>> = {
+  edit: 'admin',
+  view: 'edit',
+  'system:aggregate-to-admin': 'admin',
+  'system:aggregate-to-edit': 'edit',
+  'system:aggregate-to-view': 'view',
+};
 const labels = { 'kubernetes.io/bootstrapping': 'rbac-defaults' };
+const labelsOf = (name: string) => {
+  const taker = takenUpBy[name];
+  return taker === undefined ? labels : { ...labels, [aggregateTo(taker)]: 'true' };
+};
 
 /** The roles and bindings that a fresh cluster has: as Kubernetes names them, as narrow as our parts allow. */
 export function bootstrapRoles(): { readonly kind: string; readonly object: JsonObject }[] {
@@ -240,7 +258,7 @@ export function bootstrapRoles(): { readonly kind: string; readonly object: Json
     ...Object.entries(roles).map(([name, rules]) => ({
       kind: 'ClusterRole',
       object: {
-        metadata: { name, labels },
+        metadata: { name, labels: labelsOf(name) },
         rules: rules as unknown as JsonObject[],
         ...(aggregated.has(name) ? { aggregationRule: aggregating(name) } : {}),
       },
