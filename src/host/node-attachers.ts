@@ -24,16 +24,16 @@ export interface NodeAttachersOptions {
 }
 
 /**
- * The ways to attach an image, in the order of preference. The kernel's own client first, where it is there and
- * knows the image's features: it has no daemon that could die, and is the shortest way. Then qsd, which needs
- * nothing of the kernel but FUSE and loops, and knows every feature; rbd-nbd, where somebody put its program, last.
+ * The ways to attach an image, in the order of preference. qsd first: it needs nothing of the kernel but FUSE
+ * and loops, knows every feature, and is what has been run on real clusters. Then the kernel's own client,
+ * which has no daemon that could die; it is to be the first once it has been run on a real kernel. rbd-nbd,
+ * where somebody put its program, last.
  */
-export function nodeAttachers(options: NodeAttachersOptions): [RbdAttacher, QsdAttacher, RbdAttacher] {
+export function nodeAttachers(options: NodeAttachersOptions): [QsdAttacher, RbdAttacher, RbdAttacher] {
   const { stateDir, ...deps } = options;
   const tools = hostTools();
   const mounts = hostMounts(tools);
   return [
-    krbdAttacher({ tools, mounts, stateDir: join(stateDir, 'krbd') }),
     qsdAttacher({
       tools,
       loops: hostLoops(tools),
@@ -43,6 +43,7 @@ export function nodeAttachers(options: NodeAttachersOptions): [RbdAttacher, QsdA
       ...deps,
       stateDir: join(stateDir, 'qsd'),
     }),
+    krbdAttacher({ tools, mounts, stateDir: join(stateDir, 'krbd') }),
     nbdAttacher({ tools, mounts, stateDir: join(stateDir, 'nbd') }),
   ];
 }
