@@ -7,8 +7,9 @@ import { z } from 'zod';
 import { fakeCeph } from '../ceph/fake/fake-ceph.ts';
 import { Controller, Identity, VolumeCapability_AccessMode_Mode as Mode } from '../gen/csi/v1/csi_pb.js';
 import { systemClock } from '../lib/clock.ts';
-import { addService, Code, isRpcError, unaryClient } from '../lib/grpc.ts';
+import { addService, unaryClient } from '../lib/grpc.ts';
 import { silentLogger } from '../lib/log.ts';
+import { codeOf } from '../../test/support/rpc-code.ts';
 import { openClusters } from './clusters.ts';
 import { parseClusterConfig } from './cluster-config.ts';
 import { controllerService } from './controller.ts';
@@ -80,16 +81,6 @@ async function bench() {
     capacityRange: { requiredBytes: gib },
   };
   return { ceph, controller, identity: unaryClient(channel, Identity), request };
-}
-
-async function codeOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return 'OK';
-  } catch (error) {
-    if (!isRpcError(error)) throw error;
-    return Code[error.code] ?? '';
-  }
 }
 
 test('a driver says who it is and only what it can', async () => {

@@ -2,7 +2,8 @@ import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { VolumeCapability_AccessMode_Mode as Mode } from '../gen/csi/v1/csi_pb.js';
-import { codeOf, nodeServiceBench } from '../../test/support/node-service-bench.ts';
+import { nodeServiceBench } from '../../test/support/node-service-bench.ts';
+import { codeOf } from '../../test/support/rpc-code.ts';
 
 // What csi-sanity expects of a node, and what kubelet does to one, asked over a real socket.
 

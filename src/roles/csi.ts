@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { CsiNodeOptions } from '../csi/run-csi-node.ts';
 import {
   cephOpener,
   kubeClientFor,
@@ -16,14 +17,7 @@ interface CsiControllerFlags {
   readonly kubeconfig?: string;
 }
 
-interface CsiNodeFlags {
-  readonly driver: string;
-  readonly nodeId: string;
-  readonly endpoint: string;
-  readonly kubeletRoot: string;
-  readonly registrationDir: string;
-  readonly pluginSocket: string;
-  readonly mounter: string;
+interface CsiNodeFlags extends Omit<CsiNodeOptions, 'version'> {
   readonly config: string;
 }
 

@@ -12,7 +12,7 @@ import { Node } from '../../src/gen/csi/v1/csi_pb.js';
 import { fakeAttacher } from '../../src/host/fake/fake-attacher.ts';
 import { fakeHost } from '../../src/host/fake/fake-host.ts';
 import { virtualClock } from '../../src/lib/clock.ts';
-import { addService, Code, isRpcError, unaryClient } from '../../src/lib/grpc.ts';
+import { addService, unaryClient } from '../../src/lib/grpc.ts';
 import { silentLogger, type Logger } from '../../src/lib/log.ts';
 
 /** What a logger was told, by message. */
@@ -71,15 +71,4 @@ export async function nodeServiceBench() {
     await rm(work, { recursive: true, force: true });
   });
   return { node: unaryClient(channel, Node), host, krbd, qsd, root, told };
-}
-
-/** The name of the code that a call ends with. */
-export async function codeOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return 'OK';
-  } catch (error) {
-    if (!isRpcError(error)) throw error;
-    return Code[error.code] ?? '';
-  }
 }
