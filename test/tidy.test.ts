@@ -104,7 +104,6 @@ const longOnes: Readonly<Record<string, number>> = {
   'src/csi/sidecar/attacher.ts attacher': 134,
   'src/csi/sidecar/provisioner.ts provisioner': 94,
   'src/csi/sidecar/resizer.ts resizer': 112,
-  'src/standalone/apiserver/schema/builtin-rules.test.ts': 415,
   'test/conformance/ceph.test.ts': 669,
   'test/conformance/host.test.ts': 420,
   'test/e2e/bad-input.test.ts': 407,

@@ -1,11 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
 import type { ApiObject, JsonObject, KindInfo } from '../kind.ts';
 import { builtinKinds } from './builtin-kinds.ts';
 import { builtinDefaults, builtinValidate } from './builtin-rules.ts';
-import { validate } from './validate.ts';
 
 const kinds = new Map(builtinKinds().map((kind) => [kind.kind, kind]));
 const kindOf = (name: string) => kinds.get(name) as KindInfo;
@@ -390,26 +386,4 @@ test('definitions', () => {
   expect(found(crd({ scope: 'Cluster' }), crd())).toEqual([
     'spec.scope: Invalid value: "Cluster": field is immutable',
   ]);
-});
-
-test('everything that is shipped to users passes', () => {
-  const root = join(import.meta.dirname, '../../../..');
-  const files = ['deploy', 'examples'].flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.yaml'))
-      .map((file) => join(root, folder, file)),
-  );
-  const objects = files.flatMap((file) =>
-    parseAllDocuments(readFileSync(file, 'utf8')).map((document) => ({
-      file,
-      object: document.toJS() as ApiObject,
-    })),
-  );
-  const judged = objects.filter(({ object }) => object && kinds.has(object.kind ?? ''));
-  expect(judged.length).toBeGreaterThan(10);
-  for (const { file, object } of judged) {
-    const kind = kindOf(object.kind as string);
-    const full = builtinDefaults(kind, object) as ApiObject;
-    expect([...validate(kind.schema, full), ...builtinValidate(kind, full)], file).toEqual([]);
-  }
 });
