@@ -100,7 +100,6 @@ describe('names', () => {
  */
 const longOnes: Readonly<Record<string, number>> = {
   'src/csi/node.ts nodeService': 100,
-  'src/csi/rbd/volumes.ts rbdVolumes': 79,
   'src/csi/sidecar/attacher.ts attacher': 134,
   'src/csi/sidecar/provisioner.ts provisioner': 94,
   'src/csi/sidecar/resizer.ts resizer': 112,

@@ -8,9 +8,10 @@ import { withDeadline } from '../lib/deadline.ts';
 import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import { checkCapabilities, isSingleNode, unsupported } from './capability.ts';
+import type { Secrets } from './clusters.ts';
 import { decodeHandle, isHandleError } from './handle.ts';
 import { parseRbdParameters, refuseAttributes } from './parameters.ts';
-import { staticImageOf, type StaticImages } from './rbd/static-images.ts';
+import { staticImageOf, type StaticImage, type StaticImages } from './rbd/static-images.ts';
 import type { RbdVolumes } from './rbd/volumes.ts';
 
 export interface ControllerDeps {
@@ -115,6 +116,15 @@ function publishCalls(
   { volumes, images, nodeExists, bootIdOf }: ControllerDeps,
   holding: Holding,
 ): ControllerCalls {
+  const needVolume = async (
+    volumeId: string,
+    image: StaticImage | undefined,
+    secrets: Secrets,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const exists = image ? images.exists(image, secrets, signal) : volumes.exists(volumeId, secrets, signal);
+    if (!(await exists)) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+  };
   return {
     async controllerPublishVolume(request, { signal }) {
       const { volumeId, nodeId, volumeCapability, secrets } = request;
@@ -122,8 +132,7 @@ function publishCalls(
       if (nodeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'node_id is empty');
       checkCapabilities([volumeCapability]);
       refuseAttributes(request.volumeContext);
-      const image = isOurs(volumeId) ? undefined : staticImageOf(volumeId, request.volumeContext);
-      if (!image && !isOurs(volumeId)) throw notOurs(volumeId);
+      const image = staticImage(volumeId, request.volumeContext);
       if (nodeExists && !(await nodeExists(nodeId, signal)))
         throw new RpcError(Code.NOT_FOUND, `there is no node ${nodeId}`);
       await holding(volumeId, `ControllerPublishVolume of ${volumeId} to ${nodeId}`, signal, async (own) => {
@@ -131,8 +140,7 @@ function publishCalls(
         const node = { name: nodeId, bootId: single ? await bootIdOf?.(nodeId, own) : undefined };
         if (single && image) await images.attach(image, node, secrets, own);
         else if (single) await volumes.attach(volumeId, node, secrets, own);
-        else if (!(await (image ? images.find(image, secrets, own) : volumes.find(volumeId, secrets, own))))
-          throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+        else await needVolume(volumeId, image, secrets, own);
       });
       return { publishContext: {} };
     },
@@ -151,13 +159,10 @@ function publishCalls(
       needId(volumeId);
       if (request.volumeCapabilities.length === 0)
         throw new RpcError(Code.INVALID_ARGUMENT, 'volume_capabilities is empty');
-      const image = isOurs(volumeId) ? undefined : staticImageOf(volumeId, request.volumeContext);
-      const found =
-        (image !== undefined || isOurs(volumeId)) &&
-        (await withDeadline('ValidateVolumeCapabilities', callTimeoutMs, signal, (own) =>
-          image ? images.find(image, secrets, own) : volumes.find(volumeId, secrets, own),
-        ));
-      if (!found) throw new RpcError(Code.NOT_FOUND, `there is no volume ${volumeId}`);
+      const image = staticImage(volumeId, request.volumeContext);
+      await withDeadline('ValidateVolumeCapabilities', callTimeoutMs, signal, (own) =>
+        needVolume(volumeId, image, secrets, own),
+      );
       const why = request.volumeCapabilities
         .map((one: VolumeCapability) => unsupported(one))
         .find((text) => text !== undefined);
@@ -177,6 +182,14 @@ const notOurs = (volumeId: string): RpcError =>
     Code.NOT_FOUND,
     `there is no volume ${volumeId}: the id was not made by this driver. A PV of an image made by hand is attached with staticVolume: "true" in its volumeAttributes, and grown by \`rbd resize\``,
   );
+
+/** The image of a static volume; undefined for a volume of ours. NotFound where the id is neither. */
+function staticImage(volumeId: string, context: Readonly<Record<string, string>>): StaticImage | undefined {
+  if (isOurs(volumeId)) return undefined;
+  const image = staticImageOf(volumeId, context);
+  if (!image) throw notOurs(volumeId);
+  return image;
+}
 
 function isOurs(volumeId: string): boolean {
   try {

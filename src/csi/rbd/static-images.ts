@@ -13,12 +13,7 @@ import { attachedNode, lockForNode, type LockNode } from './node-lock.ts';
  * nothing of them stands in the journal, and the image is never deleted here.
  */
 export interface StaticImages {
-  /** Its size in bytes; undefined where there is no such image. */
-  find(
-    image: StaticImage,
-    secrets: Secrets,
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: bigint } | undefined>;
+  exists(image: StaticImage, secrets: Secrets, signal: AbortSignal): Promise<boolean>;
   /** Lets one node have it; NotFound without the image, FailedPrecondition where another node has it. */
   attach(image: StaticImage, node: LockNode, secrets: Secrets, signal: AbortSignal): Promise<void>;
   /** One that was never attached is no error. */
@@ -69,10 +64,9 @@ export function staticImages(clusters: Clusters): StaticImages {
     return { ceph, notes, place: { pool, namespace: namespace ?? entry.radosNamespace } };
   };
   return {
-    async find(wanted, secrets, signal) {
+    async exists(wanted, secrets, signal) {
       const { ceph, place } = await open(wanted, secrets);
-      const found = await infoOf(ceph, place, wanted.image, { signal });
-      return found && { bytes: found.sizeBytes };
+      return (await infoOf(ceph, place, wanted.image, { signal })) !== undefined;
     },
     async attach(wanted, node, secrets, signal) {
       const { volumeId, image, namespace } = wanted;

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { isCephError } from '../../ceph/errors.ts';
-import type { Ceph, CephCallOptions, PoolPlace } from '../../ceph/seam.ts';
+import type { Ceph, CephCallOptions, PoolPlace, RbdImageInfo } from '../../ceph/seam.ts';
 import { Code, RpcError } from '../../lib/grpc.ts';
-import type { Clusters, OpenCluster, Secrets } from '../clusters.ts';
-import { decodeHandle, encodeHandle, type VolumeHandle } from '../handle.ts';
+import type { Clusters, Secrets } from '../clusters.ts';
+import { decodeHandle, encodeHandle } from '../handle.ts';
 import { forget, readEntry, readTraces, rememberImageId, reserve, type JournalEntry } from '../journal.ts';
 import type { RbdParameters } from '../parameters.ts';
 import { detachImage } from './detach.ts';
@@ -29,13 +29,8 @@ export interface RbdVolumes {
   create(wanted: NewVolume, secrets: Secrets, signal: AbortSignal): Promise<Volume>;
   /** An absent volume is no error. */
   remove(handle: string, secrets: Secrets, signal: AbortSignal): Promise<void>;
-  /** Size in bytes, or undefined where there is no such volume. */
-  find(
-    handle: string,
-    secrets: Secrets,
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: bigint } | undefined>;
-  /** Answers the size afterwards; never shrinks. */
+  exists(handle: string, secrets: Secrets, signal: AbortSignal): Promise<boolean>;
+  /** Answers the size in bytes afterwards; never shrinks. NotFound where there is no such volume. */
   expand(handle: string, bytes: bigint, secrets: Secrets, signal: AbortSignal): Promise<bigint>;
   /** Lets one node have the volume; FailedPrecondition where another has it. */
   attach(handle: string, node: LockNode, secrets: Secrets, signal: AbortSignal): Promise<void>;
@@ -44,70 +39,19 @@ export interface RbdVolumes {
 
 export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
   return {
-    async create(wanted, secrets, signal) {
-      const { parameters } = wanted;
-      const { ceph, entry } = await clusters.open(parameters.clusterId, secrets);
-      const options = { signal };
-      const place: PoolPlace = { pool: parameters.pool, namespace: entry.radosNamespace };
-      // Three small reads that do not depend on each other cost one round trip, not three.
-      const [poolId, seen] = await Promise.all([
-        poolIdOf(ceph, parameters.pool, options),
-        // A pool that is not there fails here too, with less to say: the other one's words count.
-        readTraces(ceph, { journal: place, image: place }, wanted.name, options).catch((error: unknown) => {
-          if (isCephError(error, 'ENOENT')) return { standing: undefined, taken: undefined };
-          throw error;
-        }),
-        parameters.dataPool ? poolIdOf(ceph, parameters.dataPool, options) : undefined,
-      ]);
-      const places = { journal: place, journalPoolId: poolId, image: place, imagePoolId: poolId };
-      trash.emptyOnce(ceph, place);
-      const { name, bytes, limitBytes } = wanted;
-      const reservation = { requestName: name, namePrefix: parameters.namePrefix, owner: parameters.owner };
-      const journal = await reserve(ceph, places, reservation, options, Promise.resolve(seen));
-      const actual = await ensureImage(
-        ceph,
-        place,
-        journal.imageName,
-        { ...wanted, bytes, limitBytes },
-        options,
-      );
-      return {
-        handle: encodeHandle({
-          clusterId: parameters.clusterId,
-          locationId: BigInt(poolId),
-          uuid: journal.uuid,
-        }),
-        bytes: actual,
-        context: contextOf(parameters, journal, entry.radosNamespace),
-      };
-    },
-    async remove(handle, secrets, signal) {
-      const options = { signal };
-      const found = await locate(clusters, handle, secrets, options, trash);
-      if (!found) return;
-      const { ceph, place, journal } = found;
-      const image = await ceph.rbd.info(place, journal.imageName, options);
-      if (image) {
-        await refuseInUse(ceph, place, journal.imageName, image.id, options);
-        // Out of the way at once; its objects go in the background, for a large image has many.
-        await trash.take(ceph, place, { id: image.id, name: journal.imageName }, options);
-      }
-      await forget(ceph, place, place, journal, options);
-      trash.empty(ceph, place);
-    },
-    async find(handle, secrets, signal) {
-      const found = await locate(clusters, handle, secrets, { signal });
-      const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, { signal }));
-      return image && { bytes: image.sizeBytes };
+    create: (wanted, secrets, signal) => createVolume(clusters, trash, wanted, secrets, signal),
+    remove: (handle, secrets, signal) => removeVolume(clusters, trash, handle, secrets, signal),
+    async exists(handle, secrets, signal) {
+      return (await findImage(clusters, handle, secrets, { signal })) !== undefined;
     },
     async expand(handle, bytes, secrets, signal) {
-      const { ceph, place, journal, image } = await need(clusters, handle, secrets, { signal });
+      const { ceph, place, journal, image } = await needImage(clusters, handle, secrets, { signal });
       if (image.sizeBytes >= bytes) return image.sizeBytes;
       await ceph.rbd.resize(place, journal.imageName, bytes, { signal });
       return bytes;
     },
     async attach(handle, node, secrets, signal) {
-      const { ceph, place, journal, image } = await need(clusters, handle, secrets, { signal });
+      const { ceph, place, journal, image } = await needImage(clusters, handle, secrets, { signal });
       // Which image the entry means is true whoever gets the lock.
       await Promise.all([
         lockForNode(ceph, place, { imageId: image.id, handle, node }, { signal }),
@@ -117,43 +61,123 @@ export function rbdVolumes(clusters: Clusters, trash: TrashBin): RbdVolumes {
       ]);
     },
     async detach(handle, node, secrets, signal) {
-      const found = await locate(clusters, handle, secrets, { signal });
-      const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, { signal }));
-      if (!found || !image) return;
-      const { ceph, place, journal } = found;
+      const found = await findImage(clusters, handle, secrets, { signal });
+      if (!found) return;
+      const { ceph, place, journal, image } = found;
       await detachImage(ceph, place, { id: image.id, name: journal.imageName }, node, { signal });
     },
   };
 }
 
-interface Located extends OpenCluster {
-  readonly place: PoolPlace;
-  readonly journal: JournalEntry;
+async function createVolume(
+  clusters: Clusters,
+  trash: TrashBin,
+  wanted: NewVolume,
+  secrets: Secrets,
+  signal: AbortSignal,
+): Promise<Volume> {
+  const { name, parameters } = wanted;
+  const { clusterId } = parameters;
+  const { ceph, entry } = await clusters.open(clusterId, secrets);
+  const options = { signal };
+  const place: PoolPlace = { pool: parameters.pool, namespace: entry.radosNamespace };
+  // Three small reads that do not depend on each other cost one round trip, not three.
+  const [poolId, seen] = await Promise.all([
+    poolIdOf(ceph, parameters.pool, options),
+    // A pool that is not there fails here too, with less to say: the other one's words count.
+    readTraces(ceph, { journal: place, image: place }, name, options).catch((error: unknown) => {
+      if (isCephError(error, 'ENOENT')) return { standing: undefined, taken: undefined };
+      throw error;
+    }),
+    parameters.dataPool ? poolIdOf(ceph, parameters.dataPool, options) : undefined,
+  ]);
+  const places = { journal: place, journalPoolId: poolId, image: place, imagePoolId: poolId };
+  trash.emptyOnce(ceph, place);
+  const reservation = { requestName: name, namePrefix: parameters.namePrefix, owner: parameters.owner };
+  const journal = await reserve(ceph, places, reservation, options, Promise.resolve(seen));
+  const bytes = await ensureImage(ceph, place, journal.imageName, wanted, options);
+  return {
+    handle: encodeHandle({ clusterId, locationId: BigInt(poolId), uuid: journal.uuid }),
+    bytes,
+    context: contextOf(parameters, journal, entry.radosNamespace),
+  };
 }
 
-/** Undefined where the pool or the journal's entry is gone: then the volume is. */
+async function removeVolume(
+  clusters: Clusters,
+  trash: TrashBin,
+  handle: string,
+  secrets: Secrets,
+  signal: AbortSignal,
+): Promise<void> {
+  const options = { signal };
+  const location = await locate(clusters, handle, secrets, options);
+  if (!location) return;
+  const { ceph, place, uuid } = location;
+  trash.emptyOnce(ceph, place);
+  const journal = await readEntry(ceph, place, uuid, options);
+  if (!journal) return;
+  const image = await ceph.rbd.info(place, journal.imageName, options);
+  if (image) {
+    await refuseInUse(ceph, place, journal.imageName, image.id, options);
+    // Out of the way at once; its objects go in the background, for a large image has many.
+    await trash.take(ceph, place, { id: image.id, name: journal.imageName }, options);
+  }
+  await forget(ceph, place, place, journal, options);
+  trash.empty(ceph, place);
+}
+
+/** Where a volume id leads, before anything is known of what is there. */
+interface Location {
+  readonly ceph: Ceph;
+  readonly place: PoolPlace;
+  readonly uuid: string;
+}
+
+/** Undefined where the pool is gone: then the volume is. */
 async function locate(
   clusters: Clusters,
   handle: string,
   secrets: Secrets,
   options: CephCallOptions,
-  trash?: TrashBin,
-): Promise<Located | undefined> {
-  const { clusterId, locationId, uuid }: VolumeHandle = decodeHandle(handle);
+): Promise<Location | undefined> {
+  const { clusterId, locationId, uuid } = decodeHandle(handle);
   const { ceph, entry } = await clusters.open(clusterId, secrets);
   const pool = await ceph.poolName(Number(locationId), options);
-  if (pool === undefined) return undefined;
-  const place: PoolPlace = { pool, namespace: entry.radosNamespace };
-  trash?.emptyOnce(ceph, place);
-  const journal = await readEntry(ceph, place, uuid, options);
-  return journal && { ceph, entry, place, journal };
+  return pool === undefined ? undefined : { ceph, place: { pool, namespace: entry.radosNamespace }, uuid };
 }
 
-async function need(clusters: Clusters, handle: string, secrets: Secrets, options: CephCallOptions) {
-  const found = await locate(clusters, handle, secrets, options);
-  const image = found && (await found.ceph.rbd.info(found.place, found.journal.imageName, options));
-  if (!found || !image) throw new RpcError(Code.NOT_FOUND, `there is no volume ${handle}`);
-  return { ...found, image };
+interface VolumeImage {
+  readonly ceph: Ceph;
+  readonly place: PoolPlace;
+  readonly journal: JournalEntry;
+  readonly image: RbdImageInfo;
+}
+
+/** Undefined where the pool, the journal's entry or the image is gone: then the volume is. */
+async function findImage(
+  clusters: Clusters,
+  handle: string,
+  secrets: Secrets,
+  options: CephCallOptions,
+): Promise<VolumeImage | undefined> {
+  const location = await locate(clusters, handle, secrets, options);
+  if (!location) return undefined;
+  const { ceph, place, uuid } = location;
+  const journal = await readEntry(ceph, place, uuid, options);
+  const image = journal && (await ceph.rbd.info(place, journal.imageName, options));
+  return journal && image && { ceph, place, journal, image };
+}
+
+async function needImage(
+  clusters: Clusters,
+  handle: string,
+  secrets: Secrets,
+  options: CephCallOptions,
+): Promise<VolumeImage> {
+  const found = await findImage(clusters, handle, secrets, options);
+  if (!found) throw new RpcError(Code.NOT_FOUND, `there is no volume ${handle}`);
+  return found;
 }
 
 async function poolIdOf(ceph: Ceph, pool: string, options: CephCallOptions): Promise<number> {
