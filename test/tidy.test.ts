@@ -100,9 +100,6 @@ describe('names', () => {
  */
 const longOnes: Readonly<Record<string, number>> = {
   'src/csi/node.ts nodeService': 100,
-  'src/csi/sidecar/attacher.ts attacher': 134,
-  'src/csi/sidecar/provisioner.ts provisioner': 94,
-  'src/csi/sidecar/resizer.ts resizer': 112,
   'test/conformance/ceph.test.ts': 669,
   'test/conformance/host.test.ts': 420,
   'test/e2e/bad-input.test.ts': 407,

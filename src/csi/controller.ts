@@ -36,7 +36,14 @@ const capabilities = [
   Rpc.SINGLE_NODE_MULTI_WRITER,
 ];
 
-type ControllerCalls = Partial<UnaryHandlers<typeof Controller.method>>;
+type Calls = UnaryHandlers<typeof Controller.method>;
+type VolumeCalls = Pick<Calls, 'createVolume' | 'deleteVolume' | 'controllerExpandVolume'>;
+type PublishCalls = Pick<
+  Calls,
+  'controllerPublishVolume' | 'controllerUnpublishVolume' | 'validateVolumeCapabilities'
+>;
+/** What of CSI's Controller service there is; the rest answers UNIMPLEMENTED. */
+export type ControllerService = VolumeCalls & PublishCalls & Pick<Calls, 'controllerGetCapabilities'>;
 
 /**
  * Held by name or id: the same request comes again while the first one runs, and must not run beside it. The body
@@ -50,7 +57,7 @@ type Holding = <T>(
 ) => Promise<T>;
 
 /** CSI's Controller service for RBD. Failures are RpcErrors, or are made so by `rpcFailure`. */
-export function controllerService(deps: ControllerDeps): ControllerCalls {
+export function controllerService(deps: ControllerDeps): ControllerService {
   const locks = keyedLock(deps.now);
   const holding: Holding = async (key, what, signal, body) => {
     using _held = locks.take(key, what);
@@ -67,7 +74,7 @@ export function controllerService(deps: ControllerDeps): ControllerCalls {
 }
 
 /** A volume's life: made, grown, removed. */
-function volumeCalls({ volumes }: ControllerDeps, holding: Holding): ControllerCalls {
+function volumeCalls({ volumes }: ControllerDeps, holding: Holding): VolumeCalls {
   return {
     async createVolume(request, { signal }) {
       const { name } = request;
@@ -115,7 +122,7 @@ function volumeCalls({ volumes }: ControllerDeps, holding: Holding): ControllerC
 function publishCalls(
   { volumes, images, nodeExists, bootIdOf }: ControllerDeps,
   holding: Holding,
-): ControllerCalls {
+): PublishCalls {
   const needVolume = async (
     volumeId: string,
     image: StaticImage | undefined,

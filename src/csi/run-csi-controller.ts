@@ -10,7 +10,7 @@ import { addService } from '../lib/grpc.ts';
 import type { Logger } from '../lib/log.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { openClusters } from './clusters.ts';
-import { controllerService } from './controller.ts';
+import { controllerService, type ControllerService } from './controller.ts';
 import { identityService } from './identity.ts';
 import { bootIdLookup, nodeLookup } from './node-lookup.ts';
 import { rpcFailure } from './rpc-failure.ts';
@@ -18,7 +18,6 @@ import { staticImages } from './rbd/static-images.ts';
 import { rbdVolumes } from './rbd/volumes.ts';
 import { trashBin } from './rbd/trash-bin.ts';
 import { serveOnSocket, socketPath } from './serve.ts';
-import type { ControllerCalls } from './sidecar/controller-calls.ts';
 import { addCsiSidecars } from './sidecar/sidecars.ts';
 
 export interface CsiControllerOptions {
@@ -74,7 +73,7 @@ export async function runCsiController(options: CsiControllerOptions, deps: CsiD
 /** Provisioner, deleter, attacher and resizer; only the leader's work. */
 export async function runSidecars(
   options: Pick<CsiControllerOptions, 'driver' | 'namespace' | 'identity'>,
-  controller: ControllerCalls,
+  controller: ControllerService,
   deps: Omit<CsiDeps, 'openCeph' | 'clusters'>,
 ): Promise<void> {
   const { driver, namespace, identity } = options;

@@ -1,16 +1,11 @@
-import type { Controller } from '../../gen/csi/v1/csi_pb.js';
-import { Code, isRpcError, RpcError, type UnaryHandlers } from '../../lib/grpc.ts';
+import { Code, isRpcError } from '../../lib/grpc.ts';
 import { rpcFailure } from '../rpc-failure.ts';
 
 /**
- * The driver's own Controller service, called in this process: what the sidecars of other drivers ask over a
- * socket. Failures are RpcErrors, with the codes and texts that a caller over the socket sees.
+ * Runs a call of the driver's own Controller service in this process; what the sidecars of other drivers ask over a
+ * socket. A failure becomes an RpcError here, with the code and text that a caller over the socket sees.
  */
-export type ControllerCalls = Partial<UnaryHandlers<typeof Controller.method>>;
-
-/** Runs a call of it; a failure becomes an RpcError here as it does at the socket. */
-export async function callController<R>(name: string, call: (() => Promise<R>) | undefined): Promise<R> {
-  if (!call) throw new RpcError(Code.UNIMPLEMENTED, `${name} is not implemented`);
+export async function callController<R>(name: string, call: () => Promise<R>): Promise<R> {
   try {
     return await call();
   } catch (error) {

@@ -1,18 +1,18 @@
-import type { PersistentVolumeClaim, Secret } from 'kubernetes-types/core/v1.js';
+import type { PersistentVolume, PersistentVolumeClaim, Secret } from 'kubernetes-types/core/v1.js';
 import type { StorageClass } from 'kubernetes-types/storage/v1.js';
 import { CephBlockPools, poolName, type CephBlockPool } from '../../api/ceph/ceph-block-pool.ts';
 import { PersistentVolumeClaims, PersistentVolumes, Secrets, StorageClasses } from '../../api/core.ts';
 import { keyOf, refOf, type ObjectRef, type Stored } from '../../api/resource.ts';
 import { isDeleted } from '../../control/finalizer.ts';
-import { done, requeueAfter } from '../../control/outcome.ts';
+import { done, type Outcome } from '../../control/outcome.ts';
 import type { ControllerSpec, ReconcileContext, Trigger } from '../../control/reconciler.ts';
 import { triggeredBy } from '../../control/trigger.ts';
-import type { CacheSet } from '../../kube/cache-set.ts';
-import type { KubeClient } from '../../kube/client.ts';
+import type { Cache } from '../../kube/cache.ts';
 import { isAlreadyExists } from '../../kube/errors.ts';
+import type { RunningCache } from '../../kube/watch-cache.ts';
 import { parametersWithoutEffect } from '../parameters.ts';
 import { readSecret } from './class-secrets.ts';
-import { callController, describeFailure, type ControllerCalls } from './controller-calls.ts';
+import { callController } from './controller-calls.ts';
 import type { EventVoice } from './event-voice.ts';
 import {
   classNameOf,
@@ -22,21 +22,8 @@ import {
   volumeNameOf,
   type Provisioning,
 } from './provision.ts';
-import { retryDelays } from './retry-delays.ts';
-
-export interface SidecarDeps {
-  readonly driver: string;
-  readonly controller: ControllerCalls;
-  readonly client: KubeClient;
-  readonly caches: CacheSet;
-  readonly events: EventVoice;
-  readonly now: () => number;
-  readonly random?: (() => number) | undefined;
-  /** Secrets of this namespace are watched, so that a claim goes on the moment its missing one appears. */
-  readonly secretNamespace?: string | undefined;
-  /** CephBlockPools of this namespace are watched, so that a claim goes on the moment its pool is there. */
-  readonly poolNamespace?: string | undefined;
-}
+import { retryDelays, type RetryDelays } from './retry-delays.ts';
+import type { SidecarDeps } from './sidecar-deps.ts';
 
 const provisionerAnnotations = [
   'volume.kubernetes.io/storage-provisioner',
@@ -44,112 +31,132 @@ const provisionerAnnotations = [
 ];
 const selectedNode = 'volume.kubernetes.io/selected-node';
 
+/** What the functions below share. */
+interface Provisioner extends SidecarDeps {
+  readonly classes: Cache<StorageClass>;
+  readonly claims: Cache<PersistentVolumeClaim>;
+  readonly volumes: RunningCache<PersistentVolume>;
+  readonly secrets: Cache<Secret> | undefined;
+  readonly delays: RetryDelays;
+  /** Claims whose last try failed: what appears may be what they wait for. */
+  readonly waiting: Map<string, ObjectRef>;
+}
+
 /** external-provisioner's work: a claim of one of our classes gets a volume and the PV that leads to it. */
 export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeClaim> {
-  const { driver, client, caches, events } = deps;
-  const classes = caches.cache(StorageClasses);
-  const claims = caches.cache(PersistentVolumeClaims);
-  const volumes = caches.cache(PersistentVolumes);
-  const secrets = deps.secretNamespace
-    ? caches.cache(Secrets, { namespace: deps.secretNamespace })
-    : undefined;
-  const delays = retryDelays(deps.random);
-  /** Claims whose last try failed: what appears may be what they wait for. */
-  const waiting = new Map<string, ObjectRef>();
-  const settle = (claim: Stored<PersistentVolumeClaim>) => {
-    waiting.delete(keyOf(refOf(claim)));
-    delays.succeeded(claim.metadata.uid);
-    return done;
+  const { caches, secretNamespace } = deps;
+  const shared: Provisioner = {
+    ...deps,
+    classes: caches.cache(StorageClasses),
+    claims: caches.cache(PersistentVolumeClaims),
+    volumes: caches.cache(PersistentVolumes),
+    secrets: secretNamespace ? caches.cache(Secrets, { namespace: secretNamespace }) : undefined,
+    delays: retryDelays(deps.random),
+    waiting: new Map(),
   };
-
-  const classOf = (claim?: PersistentVolumeClaim) => claim && classes.get({ name: classNameOf(claim) ?? '' });
-  const waitingFor = (pool: Stored<CephBlockPool>) =>
-    [...waiting.values()].filter((ref) => wantsPool(classOf(claims.get(ref)), pool));
-
   return {
     resource: PersistentVolumeClaims,
     concurrency: 16, // Enough to keep a cluster busy; the budget for many claims at once is measured at 8 in flight.
-    triggers: [
-      triggeredBy<StorageClass>(StorageClasses, (changed) =>
-        claims
-          .list()
-          .filter((claim) => isUnbound(claim) && classNameOf(claim) === changed.metadata.name)
-          .map(refOf),
-      ),
-      ...(deps.secretNamespace
-        ? [triggeredBy<Secret>(Secrets, () => [...waiting.values()], { namespace: deps.secretNamespace })]
-        : []),
-      ...poolTrigger(deps.poolNamespace, waitingFor),
-    ],
+    triggers: provisionerTriggers(shared),
     reconciler: {
       name: 'csi-provisioner',
-      async reconcile(claim, context) {
-        if (!isUnbound(claim) || isDeleted(claim) || !isForUs(claim, driver)) return settle(claim);
-        const storageClass = classOf(claim);
-        if (!storageClass || storageClass.provisioner !== driver) return done; // The class's trigger brings it back.
-        if (
-          storageClass.volumeBindingMode === 'WaitForFirstConsumer' &&
-          !claim.metadata.annotations?.[selectedNode]
-        )
-          return done; // The scheduler writes the annotation, and that is a change of the claim.
-        try {
-          await provision(deps, { claim, storageClass }, context);
-          return settle(claim);
-        } catch (error) {
-          context.signal.throwIfAborted();
-          const reason = describeFailure(error);
-          const message = `failed to provision volume with StorageClass "${storageClass.metadata.name}": ${reason}`;
-          events.tell(claim, 'Warning', 'ProvisioningFailed', message);
-          waiting.set(keyOf(refOf(claim)), refOf(claim));
-          const afterMs = delays.failed(claim.metadata.uid);
-          context.log.info({ reason, afterMs }, 'claim waits');
-          return requeueAfter(afterMs);
-        }
-      },
+      reconcile: (claim, context) => reconcile(shared, claim, context),
       async gone(ref) {
-        waiting.delete(keyOf(ref));
+        shared.waiting.delete(keyOf(ref));
         return await Promise.resolve(done);
       },
     },
   };
-
-  async function provision(
-    { controller }: SidecarDeps,
-    provisioning: Provisioning,
-    { signal, log }: ReconcileContext,
-  ): Promise<void> {
-    const { claim } = provisioning;
-    const name = volumeNameOf(claim);
-    // Made by a turn whose PV the claim is not yet bound to. One that is not known yet is found by its name below.
-    if (volumes.get({ name })) return;
-    const text = `External provisioner is provisioning volume for claim "${keyOf(refOf(claim))}"`;
-    events.tell(claim, 'Normal', 'Provisioning', text);
-    tellIdleParameters(events, provisioning);
-    const values = await readSecret(client, provisionerSecretOf(provisioning), signal, secrets);
-    const request = createVolumeRequest(provisioning, values);
-    const { createVolume } = controller;
-    const { volume } = await callController(
-      'CreateVolume',
-      createVolume && (() => createVolume(request, { signal })),
-    );
-    if (!volume?.volumeId) throw new Error('CreateVolume answered no volume');
-    const identity = `${deps.now()}-holdfast-${driver}`;
-    try {
-      const made = persistentVolumeOf(driver, provisioning, volume, identity);
-      volumes.remember(await client.create(PersistentVolumes, made, { signal }));
-    } catch (error) {
-      // Another replica, or our own earlier try whose answer was lost, wrote the same.
-      if (!isAlreadyExists(error)) throw error;
-    }
-    log.info({ volume: name, handle: volume.volumeId }, 'volume provisioned');
-    events.tell(claim, 'Normal', 'ProvisioningSucceeded', `Successfully provisioned volume ${name}`);
-  }
 }
 
-const poolTrigger = (
-  namespace: string | undefined,
-  map: (pool: Stored<CephBlockPool>) => readonly ObjectRef[],
-): Trigger<never>[] => (namespace ? [triggeredBy<CephBlockPool>(CephBlockPools, map, { namespace })] : []);
+/** A class, a Secret or a pool that appears lets the claims go on that wait for it. */
+function provisionerTriggers(shared: Provisioner): Trigger<never>[] {
+  const { claims, waiting, secretNamespace, poolNamespace } = shared;
+  const triggers = [
+    triggeredBy<StorageClass>(StorageClasses, (changed) =>
+      claims
+        .list()
+        .filter((claim) => isUnbound(claim) && classNameOf(claim) === changed.metadata.name)
+        .map(refOf),
+    ),
+  ];
+  if (secretNamespace)
+    triggers.push(triggeredBy<Secret>(Secrets, () => [...waiting.values()], { namespace: secretNamespace }));
+  if (poolNamespace)
+    triggers.push(
+      triggeredBy<CephBlockPool>(
+        CephBlockPools,
+        (pool) => [...waiting.values()].filter((ref) => wantsPool(classOf(shared, claims.get(ref)), pool)),
+        { namespace: poolNamespace },
+      ),
+    );
+  return triggers;
+}
+
+const classOf = ({ classes }: Provisioner, claim: PersistentVolumeClaim | undefined) =>
+  claim && classes.get({ name: classNameOf(claim) ?? '' });
+
+async function reconcile(
+  shared: Provisioner,
+  claim: Stored<PersistentVolumeClaim>,
+  context: ReconcileContext,
+): Promise<Outcome> {
+  const { driver, delays, waiting, events } = shared;
+  const { uid } = claim.metadata;
+  const key = keyOf(refOf(claim));
+  if (!isUnbound(claim) || isDeleted(claim) || !isForUs(claim, driver)) {
+    waiting.delete(key);
+    delays.reset(uid);
+    return done;
+  }
+  const storageClass = classOf(shared, claim);
+  if (!storageClass || storageClass.provisioner !== driver) return done; // The class's trigger brings it back.
+  const waitsForPod = storageClass.volumeBindingMode === 'WaitForFirstConsumer';
+  // The scheduler writes the annotation, and that is a change of the claim.
+  if (waitsForPod && !claim.metadata.annotations?.[selectedNode]) return done;
+  return await delays.attempt(
+    uid,
+    context.signal,
+    async () => {
+      await provision(shared, { claim, storageClass }, context);
+      waiting.delete(key);
+    },
+    (reason, afterMs) => {
+      const message = `failed to provision volume with StorageClass "${storageClass.metadata.name}": ${reason}`;
+      events.tell(claim, 'Warning', 'ProvisioningFailed', message);
+      waiting.set(key, refOf(claim));
+      context.log.info({ reason, afterMs }, 'claim waits');
+    },
+  );
+}
+
+async function provision(
+  { driver, client, controller, events, now, volumes, secrets }: Provisioner,
+  provisioning: Provisioning,
+  { signal, log }: ReconcileContext,
+): Promise<void> {
+  const { claim } = provisioning;
+  const name = volumeNameOf(claim);
+  // Made by a turn whose PV the claim is not yet bound to. One that is not known yet is found by its name below.
+  if (volumes.get({ name })) return;
+  const text = `External provisioner is provisioning volume for claim "${keyOf(refOf(claim))}"`;
+  events.tell(claim, 'Normal', 'Provisioning', text);
+  tellIdleParameters(events, provisioning);
+  const values = await readSecret(client, provisionerSecretOf(provisioning), signal, secrets);
+  const request = createVolumeRequest(provisioning, values);
+  const { volume } = await callController('CreateVolume', () => controller.createVolume(request, { signal }));
+  if (!volume?.volumeId) throw new Error('CreateVolume answered no volume');
+  const identity = `${now()}-holdfast-${driver}`;
+  try {
+    const made = persistentVolumeOf(driver, provisioning, volume, identity);
+    volumes.remember(await client.create(PersistentVolumes, made, { signal }));
+  } catch (error) {
+    // Another replica, or our own earlier try whose answer was lost, wrote the same.
+    if (!isAlreadyExists(error)) throw error;
+  }
+  log.info({ volume: name, handle: volume.volumeId }, 'volume provisioned');
+  events.tell(claim, 'Normal', 'ProvisioningSucceeded', `Successfully provisioned volume ${name}`);
+}
 
 /** Whether a class puts volumes into a pool that is ready for them. */
 function wantsPool(storageClass: StorageClass | undefined, pool: Stored<CephBlockPool>): boolean {

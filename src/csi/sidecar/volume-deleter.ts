@@ -1,19 +1,18 @@
 import { create } from '@bufbuild/protobuf';
 import type { PersistentVolume } from 'kubernetes-types/core/v1.js';
-import type { VolumeAttachment } from 'kubernetes-types/storage/v1.js';
 import { PersistentVolumes, VolumeAttachments } from '../../api/core.ts';
 import { refOf, type Stored } from '../../api/resource.ts';
 import { hasFinalizer, isDeleted, removeFinalizer } from '../../control/finalizer.ts';
-import { done, requeueAfter } from '../../control/outcome.ts';
+import { done } from '../../control/outcome.ts';
 import type { ControllerSpec } from '../../control/reconciler.ts';
-import { triggeredBy } from '../../control/trigger.ts';
 import { DeleteVolumeRequestSchema } from '../../gen/csi/v1/csi_pb.js';
 import { Code, RpcError } from '../../lib/grpc.ts';
-import { callController, describeFailure } from './controller-calls.ts';
+import { attachmentOf, triggeredByAttachments } from './attachments-of-volumes.ts';
+import { callController } from './controller-calls.ts';
 import { readSecret } from './class-secrets.ts';
 import { provisionedBy, provisionerFinalizer } from './provision.ts';
-import type { SidecarDeps } from './provisioner.ts';
 import { retryDelays } from './retry-delays.ts';
+import type { SidecarDeps } from './sidecar-deps.ts';
 import { deletionSecretOf } from './volume-secrets.ts';
 
 /**
@@ -27,9 +26,7 @@ export function volumeDeleter(deps: SidecarDeps): ControllerSpec<PersistentVolum
   const delays = retryDelays(deps.random);
 
   const remove = async (volume: Stored<PersistentVolume>, signal: AbortSignal) => {
-    const attached = attachments
-      .list()
-      .find((one) => one.spec?.source?.persistentVolumeName === volume.metadata.name);
+    const attached = attachmentOf(attachments, volume.metadata.name);
     if (attached)
       throw new RpcError(
         Code.FAILED_PRECONDITION,
@@ -40,8 +37,7 @@ export function volumeDeleter(deps: SidecarDeps): ControllerSpec<PersistentVolum
       volumeId: volume.spec?.csi?.volumeHandle ?? '',
       secrets,
     });
-    const { deleteVolume } = controller;
-    await callController('DeleteVolume', deleteVolume && (() => deleteVolume(request, { signal })));
+    await callController('DeleteVolume', () => controller.deleteVolume(request, { signal }));
     await removeFinalizer(client, PersistentVolumes, volume, provisionerFinalizer, { signal });
     await client.delete(PersistentVolumes, refOf(volume), { signal, uid: volume.metadata.uid });
   };
@@ -49,11 +45,7 @@ export function volumeDeleter(deps: SidecarDeps): ControllerSpec<PersistentVolum
   return {
     resource: PersistentVolumes,
     concurrency: 8,
-    triggers: [
-      triggeredBy<VolumeAttachment>(VolumeAttachments, ({ spec }) =>
-        spec?.source?.persistentVolumeName ? [{ name: spec.source.persistentVolumeName }] : [],
-      ),
-    ],
+    triggers: [triggeredByAttachments()],
     reconciler: {
       name: 'csi-volume-deleter',
       async reconcile(volume, { signal, log }) {
@@ -68,16 +60,15 @@ export function volumeDeleter(deps: SidecarDeps): ControllerSpec<PersistentVolum
           return done;
         }
         if (!released || !deletes || (isDeleted(volume) && !held)) return done;
-        try {
-          await remove(volume, signal);
-          log.info({ handle: volume.spec.csi.volumeHandle }, 'volume deleted');
-          delays.succeeded(volume.metadata.uid);
-          return done;
-        } catch (error) {
-          signal.throwIfAborted();
-          events.tell(volume, 'Warning', 'VolumeFailedDelete', describeFailure(error));
-          return requeueAfter(delays.failed(volume.metadata.uid));
-        }
+        return await delays.attempt(
+          volume.metadata.uid,
+          signal,
+          async () => {
+            await remove(volume, signal);
+            log.info({ handle: volume.spec?.csi?.volumeHandle }, 'volume deleted');
+          },
+          (reason) => events.tell(volume, 'Warning', 'VolumeFailedDelete', reason),
+        );
       },
     },
   };
