@@ -43,11 +43,16 @@ export function unsupported(capability: VolumeCapability): string | undefined {
   return undefined;
 }
 
-/** Throws InvalidArgument where one is missing or cannot be served. */
-export function checkCapabilities(capabilities: readonly (VolumeCapability | undefined)[]): void {
+/** Throws InvalidArgument where it is missing or cannot be served. */
+export function checkCapability(
+  capability: VolumeCapability | undefined,
+): asserts capability is VolumeCapability {
+  const why = capability ? unsupported(capability) : 'volume_capability is missing';
+  if (why) throw new RpcError(Code.INVALID_ARGUMENT, why);
+}
+
+/** The same for each, and there has to be one. */
+export function checkCapabilities(capabilities: readonly VolumeCapability[]): void {
   if (capabilities.length === 0) throw new RpcError(Code.INVALID_ARGUMENT, 'volume_capabilities is empty');
-  for (const capability of capabilities) {
-    const why = capability ? unsupported(capability) : 'volume_capability is missing';
-    if (why) throw new RpcError(Code.INVALID_ARGUMENT, why);
-  }
+  for (const capability of capabilities) checkCapability(capability);
 }

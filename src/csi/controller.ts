@@ -6,10 +6,11 @@ import {
 } from '../gen/csi/v1/csi_pb.js';
 import { withDeadline } from '../lib/deadline.ts';
 import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
-import { keyedLock } from '../lib/keyed-lock.ts';
-import { checkCapabilities, isSingleNode, unsupported } from './capability.ts';
+import { checkCapabilities, checkCapability, isSingleNode, unsupported } from './capability.ts';
 import type { Secrets } from './clusters.ts';
 import { decodeHandle, isHandleError } from './handle.ts';
+import { heldCalls, type HoldCall } from './held-call.ts';
+import { needField } from './need-field.ts';
 import { parseRbdParameters, refuseAttributes } from './parameters.ts';
 import { staticImageOf, type StaticImage, type StaticImages } from './rbd/static-images.ts';
 import type { RbdVolumes } from './rbd/volumes.ts';
@@ -45,27 +46,12 @@ type PublishCalls = Pick<
 /** What of CSI's Controller service there is; the rest answers UNIMPLEMENTED. */
 export type ControllerService = VolumeCalls & PublishCalls & Pick<Calls, 'controllerGetCapabilities'>;
 
-/**
- * Held by name or id: the same request comes again while the first one runs, and must not run beside it. The body
- * has the call's time limit.
- */
-type Holding = <T>(
-  key: string,
-  what: string,
-  signal: AbortSignal,
-  body: (signal: AbortSignal) => Promise<T>,
-) => Promise<T>;
-
 /** CSI's Controller service for RBD. Failures are RpcErrors, or are made so by `rpcFailure`. */
 export function controllerService(deps: ControllerDeps): ControllerService {
-  const locks = keyedLock(deps.now);
-  const holding: Holding = async (key, what, signal, body) => {
-    using _held = locks.take(key, what);
-    return await withDeadline(what, callTimeoutMs, signal, body);
-  };
+  const hold = heldCalls(deps.now, callTimeoutMs);
   return {
-    ...volumeCalls(deps, holding),
-    ...publishCalls(deps, holding),
+    ...volumeCalls(deps, hold),
+    ...publishCalls(deps, hold),
     controllerGetCapabilities: () =>
       Promise.resolve({
         capabilities: capabilities.map((type) => ({ type: { case: 'rpc' as const, value: { type } } })),
@@ -74,11 +60,11 @@ export function controllerService(deps: ControllerDeps): ControllerService {
 }
 
 /** A volume's life: made, grown, removed. */
-function volumeCalls({ volumes }: ControllerDeps, holding: Holding): VolumeCalls {
+function volumeCalls({ volumes }: ControllerDeps, hold: HoldCall): VolumeCalls {
   return {
     async createVolume(request, { signal }) {
       const { name } = request;
-      if (name === '') throw new RpcError(Code.INVALID_ARGUMENT, 'name is empty');
+      needField('name', name);
       if (Buffer.byteLength(name) > maxNameBytes)
         throw new RpcError(Code.INVALID_ARGUMENT, `name is longer than ${maxNameBytes} bytes`);
       checkCapabilities(request.volumeCapabilities);
@@ -89,7 +75,7 @@ function volumeCalls({ volumes }: ControllerDeps, holding: Holding): VolumeCalls
         );
       const parameters = parseRbdParameters(request.parameters);
       const { bytes, limitBytes } = requestedBytes(request.capacityRange);
-      const made = await holding(name, `CreateVolume of ${name}`, signal, (own) =>
+      const made = await hold(name, `CreateVolume of ${name}`, signal, (own) =>
         volumes.create({ name, parameters, bytes, limitBytes }, request.secrets, own),
       );
       return {
@@ -97,19 +83,19 @@ function volumeCalls({ volumes }: ControllerDeps, holding: Holding): VolumeCalls
       };
     },
     async deleteVolume({ volumeId, secrets }, { signal }) {
-      needId(volumeId);
+      needField('volume_id', volumeId);
       if (!isOurs(volumeId)) return {}; // What we never made is gone.
-      await holding(volumeId, `DeleteVolume of ${volumeId}`, signal, (own) =>
+      await hold(volumeId, `DeleteVolume of ${volumeId}`, signal, (own) =>
         volumes.remove(volumeId, secrets, own),
       );
       return {};
     },
     async controllerExpandVolume({ volumeId, capacityRange, secrets }, { signal }) {
-      needId(volumeId);
+      needField('volume_id', volumeId);
       if (!capacityRange) throw new RpcError(Code.INVALID_ARGUMENT, 'capacity_range is missing');
       const { bytes } = requestedBytes(capacityRange);
       if (!isOurs(volumeId)) throw notOurs(volumeId);
-      const now = await holding(volumeId, `ControllerExpandVolume of ${volumeId}`, signal, (own) =>
+      const now = await hold(volumeId, `ControllerExpandVolume of ${volumeId}`, signal, (own) =>
         volumes.expand(volumeId, bytes, secrets, own),
       );
       // Of a device, too: the loop over qsd's file does not see by itself that the image grew.
@@ -121,7 +107,7 @@ function volumeCalls({ volumes }: ControllerDeps, holding: Holding): VolumeCalls
 /** A volume's use by nodes. */
 function publishCalls(
   { volumes, images, nodeExists, bootIdOf }: ControllerDeps,
-  holding: Holding,
+  hold: HoldCall,
 ): PublishCalls {
   const needVolume = async (
     volumeId: string,
@@ -135,15 +121,15 @@ function publishCalls(
   return {
     async controllerPublishVolume(request, { signal }) {
       const { volumeId, nodeId, volumeCapability, secrets } = request;
-      needId(volumeId);
-      if (nodeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'node_id is empty');
-      checkCapabilities([volumeCapability]);
+      needField('volume_id', volumeId);
+      needField('node_id', nodeId);
+      checkCapability(volumeCapability);
       refuseAttributes(request.volumeContext);
       const image = staticImage(volumeId, request.volumeContext);
       if (nodeExists && !(await nodeExists(nodeId, signal)))
         throw new RpcError(Code.NOT_FOUND, `there is no node ${nodeId}`);
-      await holding(volumeId, `ControllerPublishVolume of ${volumeId} to ${nodeId}`, signal, async (own) => {
-        const single = volumeCapability && isSingleNode(volumeCapability);
+      await hold(volumeId, `ControllerPublishVolume of ${volumeId} to ${nodeId}`, signal, async (own) => {
+        const single = isSingleNode(volumeCapability);
         const node = { name: nodeId, bootId: single ? await bootIdOf?.(nodeId, own) : undefined };
         if (single && image) await images.attach(image, node, secrets, own);
         else if (single) await volumes.attach(volumeId, node, secrets, own);
@@ -152,18 +138,18 @@ function publishCalls(
       return { publishContext: {} };
     },
     async controllerUnpublishVolume({ volumeId, nodeId, secrets }, { signal }) {
-      needId(volumeId);
+      needField('volume_id', volumeId);
       const ours = isOurs(volumeId);
       if (!ours && Object.keys(secrets).length === 0) return {}; // Nothing is attached without any.
       const node = nodeId === '' ? undefined : nodeId;
-      await holding(volumeId, `ControllerUnpublishVolume of ${volumeId}`, signal, (own) =>
+      await hold(volumeId, `ControllerUnpublishVolume of ${volumeId}`, signal, (own) =>
         (ours ? volumes : images).detach(volumeId, node, secrets, own),
       );
       return {};
     },
     async validateVolumeCapabilities(request, { signal }) {
       const { volumeId, secrets } = request;
-      needId(volumeId);
+      needField('volume_id', volumeId);
       if (request.volumeCapabilities.length === 0)
         throw new RpcError(Code.INVALID_ARGUMENT, 'volume_capabilities is empty');
       const image = staticImage(volumeId, request.volumeContext);
@@ -178,10 +164,6 @@ function publishCalls(
       return { confirmed: { volumeContext, volumeCapabilities, parameters } };
     },
   };
-}
-
-function needId(volumeId: string): void {
-  if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
 }
 
 const notOurs = (volumeId: string): RpcError =>

@@ -8,12 +8,13 @@ import type { FilesystemType } from '../host/filesystems.ts';
 import { mountAt } from '../host/mounts.ts';
 import { withDeadline } from '../lib/deadline.ts';
 import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
-import { keyedLock } from '../lib/keyed-lock.ts';
-import { checkCapabilities, isBlock, isReadOnly, isSingleNode, isSinglePod } from './capability.ts';
+import { checkCapability, isBlock, isReadOnly, isSingleNode, isSinglePod } from './capability.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { credentialsOf } from './clusters.ts';
 import { decodeHandle } from './handle.ts';
+import { heldCalls, type HoldCall } from './held-call.ts';
 import type { AttachBody } from './mounter/protocol.ts';
+import { needField } from './need-field.ts';
 import { checkNodePath } from './node/node-path.ts';
 import { publishDevice, publishMount, unpublish } from './node/publish.ts';
 import { stagedDevice, volumeCondition } from './node/volume-condition.ts';
@@ -38,100 +39,118 @@ const capabilities = [
   Rpc.SINGLE_NODE_MULTI_WRITER,
 ];
 
+/** What the functions below share. */
+interface NodeCalls extends NodeServiceDeps {
+  readonly hold: HoldCall;
+}
+
+type Calls = UnaryHandlers<typeof Node.method>;
+type StagingCalls = Pick<Calls, 'nodeStageVolume' | 'nodeUnstageVolume'>;
+type PublishCalls = Pick<Calls, 'nodePublishVolume' | 'nodeUnpublishVolume'>;
+type StagedVolumeCalls = Pick<Calls, 'nodeGetVolumeStats' | 'nodeExpandVolume'>;
+
 /** CSI's Node service for RBD: devices by the mounter, filesystems and binds here. */
-export function nodeService(deps: NodeServiceDeps): Partial<UnaryHandlers<typeof Node.method>> {
-  const { kubeletRoot, mounts, now } = deps;
-  const locks = keyedLock(now);
-  const holding = async <T>(
-    volumeId: string,
-    what: string,
-    signal: AbortSignal,
-    body: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> => {
-    if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
-    using _held = locks.take(volumeId, what);
-    return await withDeadline(what, callTimeoutMs, signal, body);
+export function nodeService(deps: NodeServiceDeps): Partial<Calls> {
+  const shared = { ...deps, hold: heldCalls(deps.now, callTimeoutMs) };
+  return {
+    ...stagingCalls(shared),
+    ...publishCalls(shared),
+    ...stagedVolumeCalls(shared),
+    nodeGetCapabilities: () =>
+      Promise.resolve({
+        capabilities: capabilities.map((type) => ({ type: { case: 'rpc' as const, value: { type } } })),
+      }),
+    nodeGetInfo: () => Promise.resolve({ nodeId: deps.nodeId }),
   };
-  const path = (field: string, value: string) => checkNodePath(field, value, kubeletRoot);
+}
+
+/** Once a node: the device, and the filesystem on it. */
+function stagingCalls(shared: NodeCalls): StagingCalls {
+  const { hold, kubeletRoot } = shared;
   return {
     async nodeStageVolume(request, { signal }) {
-      const { volumeId } = request;
-      const stagingPath = path('staging_target_path', request.stagingTargetPath);
-      checkCapabilities([request.volumeCapability]);
-      await holding(volumeId, `NodeStageVolume of ${volumeId}`, signal, async (own) => {
-        const capability = request.volumeCapability as VolumeCapability;
-        const attach = await attachRequest(request, capability, deps);
-        const { clusterId, pool, namespace } = attach;
-        const image = { clusterId, pool, ...(namespace ? { namespace } : {}), image: attach.image };
+      const { volumeId, volumeCapability: capability } = request;
+      needField('volume_id', volumeId);
+      const stagingPath = checkNodePath('staging_target_path', request.stagingTargetPath, kubeletRoot);
+      checkCapability(capability);
+      await hold(volumeId, `NodeStageVolume of ${volumeId}`, signal, async (own) => {
+        const attach = await attachRequest(request, capability, shared);
+        const { clusterId, pool, namespace, image } = attach;
         const mount = capability.accessType.case === 'mount' ? capability.accessType.value : undefined;
         await stageVolume(
           {
             volumeId,
-            image,
+            image: { clusterId, pool, ...(namespace ? { namespace } : {}), image },
             stagingPath,
             block: isBlock(capability),
             fsType: fsTypeOf(mount?.fsType),
             attach,
             mountFlags: mount?.mountFlags ?? [],
           },
-          deps,
+          shared,
           own,
         );
       });
       return {};
     },
     async nodeUnstageVolume({ volumeId, stagingTargetPath }, { signal }) {
-      const stagingPath = path('staging_target_path', stagingTargetPath);
-      await holding(volumeId, `NodeUnstageVolume of ${volumeId}`, signal, (own) =>
-        unstageVolume(volumeId, stagingPath, deps, own),
+      needField('volume_id', volumeId);
+      const stagingPath = checkNodePath('staging_target_path', stagingTargetPath, kubeletRoot);
+      await hold(volumeId, `NodeUnstageVolume of ${volumeId}`, signal, (own) =>
+        unstageVolume(volumeId, stagingPath, shared, own),
       );
       return {};
     },
+  };
+}
+
+/** Once a pod: what is staged, bound to the pod's path. */
+function publishCalls(shared: NodeCalls): PublishCalls {
+  const { hold, kubeletRoot, mounts } = shared;
+  return {
     async nodePublishVolume(request, { signal }) {
-      const { volumeId, readonly } = request;
-      const target = path('target_path', request.targetPath);
-      const capability = request.volumeCapability;
-      checkCapabilities([capability]);
-      if (!capability) return {};
+      const { volumeId, readonly, volumeCapability: capability } = request;
+      needField('volume_id', volumeId);
+      const target = checkNodePath('target_path', request.targetPath, kubeletRoot);
+      checkCapability(capability);
       if (request.stagingTargetPath === '')
         throw new RpcError(Code.FAILED_PRECONDITION, 'staging_target_path is missing');
-      const stagingPath = path('staging_target_path', request.stagingTargetPath);
-      await holding(volumeId, `NodePublishVolume of ${volumeId}`, signal, async (own) => {
-        const wanted = {
-          stagingPath,
-          target,
-          readOnly: readonly || isReadOnly(capability),
-          single: isSinglePod(capability),
-        };
+      const stagingPath = checkNodePath('staging_target_path', request.stagingTargetPath, kubeletRoot);
+      const readOnly = readonly || isReadOnly(capability);
+      const wanted = { stagingPath, target, readOnly, single: isSinglePod(capability) };
+      await hold(volumeId, `NodePublishVolume of ${volumeId}`, signal, async (own) => {
         if (!isBlock(capability)) return await publishMount(wanted, mounts, own);
-        await publishDevice(await deviceOf(volumeId, deps, own), wanted, mounts, own);
+        await publishDevice(await deviceOf(volumeId, shared, own), wanted, mounts, own);
       });
       return {};
     },
     async nodeUnpublishVolume({ volumeId, targetPath }, { signal }) {
-      const target = path('target_path', targetPath);
-      await holding(volumeId, `NodeUnpublishVolume of ${volumeId}`, signal, (own) =>
+      needField('volume_id', volumeId);
+      const target = checkNodePath('target_path', targetPath, kubeletRoot);
+      await hold(volumeId, `NodeUnpublishVolume of ${volumeId}`, signal, (own) =>
         unpublish(target, mounts, own),
       );
       return {};
     },
+  };
+}
+
+/** What is asked of a volume while it is staged. */
+function stagedVolumeCalls(shared: NodeCalls): StagedVolumeCalls {
+  return {
     async nodeGetVolumeStats({ volumeId, volumePath }, { signal }) {
-      if (volumeId === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_id is empty');
-      if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
-      return await volumeReport(volumeId, volumePath, deps, signal);
+      needField('volume_id', volumeId);
+      needField('volume_path', volumePath);
+      return await volumeReport(volumeId, volumePath, shared, signal);
     },
     async nodeExpandVolume({ volumeId, volumePath, capacityRange }, { signal }) {
-      if (volumePath === '') throw new RpcError(Code.INVALID_ARGUMENT, 'volume_path is empty');
+      needField('volume_id', volumeId);
+      needField('volume_path', volumePath);
       const bytes = capacityRange?.requiredBytes ?? 0n;
-      return await holding(volumeId, `NodeExpandVolume of ${volumeId}`, signal, (own) =>
-        expandVolume({ volumeId, volumePath, bytes }, deps, own),
+      return await shared.hold(volumeId, `NodeExpandVolume of ${volumeId}`, signal, (own) =>
+        expandVolume({ volumeId, volumePath, bytes }, shared, own),
       );
     },
-    nodeGetCapabilities: () =>
-      Promise.resolve({
-        capabilities: capabilities.map((type) => ({ type: { case: 'rpc' as const, value: { type } } })),
-      }),
-    nodeGetInfo: () => Promise.resolve({ nodeId: deps.nodeId }),
   };
 }
 
