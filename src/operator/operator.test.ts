@@ -353,4 +353,33 @@ describe('a pool', () => {
     // The data stays: what is on the disks was not touched.
     expect(bench.disks.every((disk) => disk.label !== undefined)).toBe(true);
   });
+
+  test('goes with its cluster though the operator that knew them was killed', async () => {
+    bench = await startOperatorBench();
+    bench.start();
+    await bench.createCluster();
+    await bench.createPool('replicapool', size3);
+    await bench.pool('replicapool', isReady);
+    await bench.kill();
+    await bench.client.delete(CephBlockPools, { namespace, name: 'replicapool' }, { signal });
+    await bench.client.delete(CephClusters, { namespace, name: 'rook-ceph' }, { signal });
+    bench.start();
+    await bench.gone(CephBlockPools, { namespace, name: 'replicapool' });
+    expect(bench.ceph.pools.has('replicapool')).toBe(false);
+    await bench.gone(CephClusters, { namespace, name: 'rook-ceph' });
+  });
+
+  test('goes with a cluster that never came up', async () => {
+    bench = await startOperatorBench();
+    bench.start();
+    await bench.createCluster({ mon: { count: 1 } }); // The double’s mons need two for their quorum.
+    await bench.createPool('replicapool', size3);
+    await bench.pool('replicapool', (one) => one.status?.message?.includes('mon') === true);
+    await bench.client.delete(CephBlockPools, { namespace, name: 'replicapool' }, { signal });
+    const told = await bench.pool('replicapool', (one) => one.status?.phase === 'Deleting');
+    expect(told.status?.message).toContain('is not reached');
+    await bench.client.delete(CephClusters, { namespace, name: 'rook-ceph' }, { signal });
+    await bench.gone(CephBlockPools, { namespace, name: 'replicapool' });
+    await bench.gone(CephClusters, { namespace, name: 'rook-ceph' });
+  });
 });

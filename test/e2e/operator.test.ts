@@ -112,6 +112,11 @@ test('a mon, an OSD and the operator that are taken away come back, and nothing 
 
 test('a deleted cluster leaves its data, and one made after it says whose data that is', async () => {
   const old = await fsidNow();
+  // By an operator that never saw them before: what they need of Ceph it must find out anew.
+  for (const pod of (
+    await client.list(Pods, { namespace, labelSelector: 'app=rook-ceph-operator' }, { signal })
+  ).items)
+    await client.delete(Pods, refOf(pod), { signal });
   await client.delete(CephBlockPools, { namespace, name: 'replicapool' }, { signal });
   await client.delete(CephClusters, cluster, { signal });
   await waitForObject(client, CephClusters, cluster, (one) => one === undefined, {

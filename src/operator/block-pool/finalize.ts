@@ -10,6 +10,7 @@ import { setCondition, type Condition } from '../../control/conditions.ts';
 import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
 import type { ReconcileContext } from '../../control/reconciler.ts';
 import { writeStatus } from '../../control/status.ts';
+import { everConnected } from '../ceph-cluster/identity.ts';
 import type { BlockPoolDeps } from './pool.ts';
 import { ruleNameOf, ruleSpecOf } from './rule.ts';
 
@@ -17,7 +18,8 @@ const maxNamed = 5;
 
 /**
  * Removes the pool with its rule, but only once nothing is in it: images, and images that somebody put into
- * the trash, keep it. With no CephCluster left there is nothing to remove it from.
+ * the trash, keep it. With no CephCluster left, or one that goes before it ever came up, there is nothing to
+ * remove it from.
  */
 export async function finalizePool(
   deps: BlockPoolDeps,
@@ -30,6 +32,9 @@ export async function finalizePool(
   if (!ceph) {
     const clusters = await deps.objects.list(CephClusters, namespace, signal);
     if (clusters.length === 0) return done;
+    const allGoing = clusters.every((one) => one.metadata.deletionTimestamp !== undefined);
+    // The cluster waits for its pools; nobody else would end this wait.
+    if (allGoing && !(await everConnected(deps.kube, namespace, signal))) return done;
     await tell(
       deps,
       pool,

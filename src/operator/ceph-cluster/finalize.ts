@@ -7,6 +7,9 @@ import { setCondition, type Condition } from '../../control/conditions.ts';
 import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
 import { writeStatus } from '../../control/status.ts';
 import { isControlledBy } from '../../kube/owner-reference.ts';
+import { monHostOf, recordedMons } from './endpoints.ts';
+import { adminConnection, readIdentity } from './identity.ts';
+import type { CephLinks } from './link.ts';
 import type { ClusterWork } from './work.ts';
 
 const maxNamed = 10;
@@ -15,7 +18,7 @@ const maxNamed = 10;
  * Lets a deleted cluster go: refused while pools live in it; then its daemons are stopped, and only once
  * their pods are gone is the finalizer lifted. What is on disks and in dataDirHostPath stays.
  */
-export async function finalizeCluster(work: ClusterWork): Promise<Outcome> {
+export async function finalizeCluster(work: ClusterWork, links: CephLinks): Promise<Outcome> {
   const { objects, signal, namespace, cluster } = work;
   const pools = await objects.list(CephBlockPools, namespace, signal);
   if (pools.length > 0) {
@@ -25,6 +28,7 @@ export async function finalizeCluster(work: ClusterWork): Promise<Outcome> {
       .slice(0, maxNamed);
     const more = pools.length > maxNamed ? ` and ${pools.length - maxNamed} more` : '';
     await tell(work, true, `CephBlockPool ${names.join(', ')}${more} must be deleted first`);
+    await reachForPools(work, links);
     return requeueAfter(5_000);
   }
   await tell(work, false, 'Nothing needs it any more; its daemons are being stopped');
@@ -48,6 +52,13 @@ export async function finalizeCluster(work: ClusterWork): Promise<Outcome> {
     { signal },
   );
   return mine.length + myJobs.length + pods.items.length > 0 ? requeueAfter(500) : done;
+}
+
+/** Only Ceph can say what is in the pools, and an operator that was started anew is not connected yet. */
+async function reachForPools(work: ClusterWork, links: CephLinks): Promise<void> {
+  const [identity, { mons }] = await Promise.all([readIdentity(work), recordedMons(work)]);
+  if (identity && mons.length > 0)
+    links.connected(refOf(work.cluster), adminConnection(identity, monHostOf(mons)));
 }
 
 async function tell(work: ClusterWork, blocked: boolean, message: string): Promise<void> {

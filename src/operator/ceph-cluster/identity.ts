@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Secret } from 'kubernetes-types/core/v1.js';
 import { ConfigMaps, Secrets } from '../../api/core.ts';
+import type { Stored } from '../../api/resource.ts';
 import { formatKeyring } from '../../ceph/auth.ts';
 import { newCephxKey } from '../../ceph/cephx-key.ts';
+import type { CephConnection } from '../../ceph/seam.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import { adminCaps, keyInKeyring, mgrCaps } from './keyring.ts';
+import { endpointsName } from './endpoints.ts';
 import type { ClusterWork } from './work.ts';
 
 /** What makes a cluster this cluster. Made once; a lost copy would lose the data. */
@@ -17,6 +21,7 @@ export interface ClusterIdentity {
   readonly fresh: boolean;
 }
 
+const identityName = 'rook-ceph-mon';
 const freshAnnotation = 'holdfast.io/never-connected';
 const mgrLetters = ['a', 'b', 'c', 'd', 'e'];
 
@@ -35,7 +40,7 @@ export async function ensureIdentity(work: ClusterWork): Promise<ClusterIdentity
       apiVersion: 'v1',
       kind: 'Secret',
       metadata: {
-        name: 'rook-ceph-mon',
+        name: identityName,
         namespace,
         ownerReferences: [owner],
         annotations: { [freshAnnotation]: 'true' },
@@ -53,6 +58,32 @@ export async function ensureIdentity(work: ClusterWork): Promise<ClusterIdentity
     },
     signal,
   );
+  return await identityIn(work, secret);
+}
+
+/** The keys that a cluster was given, or undefined where it never got as far; makes none. */
+export async function readIdentity(work: ClusterWork): Promise<ClusterIdentity | undefined> {
+  const secret = await work.objects.get(
+    Secrets,
+    { namespace: work.namespace, name: identityName },
+    work.signal,
+  );
+  return secret && (await identityIn(work, secret));
+}
+
+/** Whether the mons were ever reached: before that nothing can have been made in the cluster. */
+export async function everConnected(
+  kube: KubeClient,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const secret = await kube.get(Secrets, { namespace, name: identityName }, { signal });
+  if (secret) return secret.metadata.annotations?.[freshAnnotation] !== 'true';
+  // Without the Secret, a record of mons says that there was one.
+  return (await kube.get(ConfigMaps, { namespace, name: endpointsName }, { signal })) !== undefined;
+}
+
+async function identityIn(work: ClusterWork, secret: Stored<Secret>): Promise<ClusterIdentity> {
   const read = (key: string) => Buffer.from(secret.data?.[key] ?? '', 'base64').toString();
   const fsid = read('fsid');
   const monKey = read('mon-secret');
@@ -75,6 +106,14 @@ async function keyOfMgr(work: ClusterWork, letter: string): Promise<string | und
   const keyring = Buffer.from(secret?.data?.['keyring'] ?? '', 'base64').toString();
   return keyInKeyring(keyring, `mgr.${letter}`);
 }
+
+/** How the operator itself reaches the cluster. */
+export const adminConnection = (identity: ClusterIdentity, monHost: string): CephConnection => ({
+  monHost,
+  user: 'client.admin',
+  key: identity.adminKey,
+  fsid: identity.fsid,
+});
 
 /** Secrets and ConfigMaps that daemons mount, all derived from the identity. */
 export async function ensureKeyrings(work: ClusterWork, identity: ClusterIdentity): Promise<void> {
@@ -125,7 +164,7 @@ export function mgrNames(work: Pick<ClusterWork, 'cluster'>): string[] {
 export async function markConnected(work: ClusterWork): Promise<void> {
   await work.objects.merge(
     Secrets,
-    { namespace: work.namespace, name: 'rook-ceph-mon' },
+    { namespace: work.namespace, name: identityName },
     { metadata: { annotations: { [freshAnnotation]: null } } },
     work.signal,
   );

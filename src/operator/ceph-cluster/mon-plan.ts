@@ -1,27 +1,24 @@
-import type { ConfigMap, Node, Service } from 'kubernetes-types/core/v1.js';
+import type { Node, Service } from 'kubernetes-types/core/v1.js';
 import { ConfigMaps, Nodes, Secrets, Services } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import { daemonLabels, selectorLabels } from './daemon-labels.ts';
+import {
+  endpointsMap,
+  endpointsName,
+  monHostOf,
+  readEndpoints,
+  recordedMons,
+  type PlannedMon,
+} from './endpoints.ts';
 import { encoded } from './identity.ts';
 import { isUsableNode, nodeAddress, nodeHostname } from './nodes.ts';
 import { hostNetworkOf, type ClusterWork, type Wait } from './work.ts';
-
-/** One mon: its letter, the node that holds its data, and the address that never changes. */
-export interface PlannedMon {
-  readonly name: string;
-  readonly node: string;
-  readonly hostname: string;
-  /** ClusterIP of its Service, or the node’s address where the network is the host’s. */
-  readonly address: string;
-}
 
 export interface MonPlan {
   readonly mons: readonly PlannedMon[];
   /** `[v2:IP:3300,v1:IP:6789],...` */
   readonly monHost: string;
 }
-
-const endpointsName = 'rook-ceph-mon-endpoints';
 
 /** `0` is a, `25` is z, `26` is aa: Rook’s names. */
 export function monLetter(index: number): string {
@@ -37,9 +34,7 @@ export async function ensureMonPlan(work: ClusterWork): Promise<MonPlan | Wait> 
   const { objects, signal, namespace } = work;
   const ref = { namespace, name: endpointsName };
   const count = work.cluster.spec.mon?.count ?? 3;
-  const known = await objects.get(ConfigMaps, ref, signal);
-  const ours = known?.metadata.ownerReferences?.some(({ uid }) => uid === work.cluster.metadata.uid);
-  const seen = readEndpoints(ours ? known : undefined);
+  const seen = await recordedMons(work);
   // A record that has all of them is settled; what is still to be planned is planned on the newest one.
   const recorded =
     seen.mons.length >= count ? seen : readEndpoints(await work.kube.get(ConfigMaps, ref, { signal }));
@@ -70,9 +65,7 @@ export async function ensureMonPlan(work: ClusterWork): Promise<MonPlan | Wait> 
 }
 
 async function planOf(work: ClusterWork, mons: readonly PlannedMon[]): Promise<MonPlan> {
-  const monHost = mons
-    .map((mon) => `[v2:${bracketed(mon.address)}:3300,v1:${bracketed(mon.address)}:6789]`)
-    .join(',');
+  const monHost = monHostOf(mons);
   if (!hostNetworkOf(work.cluster)) await Promise.all(mons.map((mon) => ensureService(work, mon.name)));
   await work.objects.ensure(
     Secrets,
@@ -87,8 +80,6 @@ async function planOf(work: ClusterWork, mons: readonly PlannedMon[]): Promise<M
   );
   return { mons, monHost };
 }
-
-const bracketed = (address: string): string => (address.includes(':') ? `[${address}]` : address);
 
 /** The least loaded nodes first; a node twice only where the spec allows it. */
 function chooseNodes(
@@ -146,55 +137,6 @@ export function monService(work: ClusterWork, name: string): Service {
         { name: 'tcp-msgr1', port: 6789, targetPort: 6789, protocol: 'TCP' },
         { name: 'tcp-msgr2', port: 3300, targetPort: 3300, protocol: 'TCP' },
       ],
-    },
-  };
-}
-
-interface RecordedMons {
-  readonly mons: readonly PlannedMon[];
-  /** The highest index ever used, -1 for none: a letter is never used again. */
-  readonly maxId: number;
-}
-
-interface Mapping {
-  readonly node?: Readonly<Record<string, { Name?: string; Hostname?: string; Address?: string }>>;
-}
-
-/** Reads Rook’s form: `data: a=10.96.0.5:6789,...`, `mapping: {"node":{"a":{"Name":...}}}`, `maxMonId`. */
-export function readEndpoints(map: ConfigMap | undefined): RecordedMons {
-  const data = map?.data ?? {};
-  const mapping = JSON.parse(data['mapping'] || '{}') as Mapping;
-  const mons = (data['data'] ?? '')
-    .split(',')
-    .filter((entry) => entry.includes('='))
-    .map((entry): PlannedMon => {
-      const [name = '', endpoint = ''] = entry.split('=');
-      const place = mapping.node?.[name];
-      const address = endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-      return { name, address, node: place?.Name ?? '', hostname: place?.Hostname ?? place?.Name ?? '' };
-    });
-  return { mons, maxId: Number(data['maxMonId'] ?? -1) };
-}
-
-function endpointsMap(work: ClusterWork, mons: readonly PlannedMon[], maxId: number): ConfigMap {
-  const msgr2 = work.cluster.spec.network?.connections?.requireMsgr2 === true;
-  const endpoint = (mon: PlannedMon) => `${bracketed(mon.address)}:${msgr2 ? 3300 : 6789}`;
-  const mapping = {
-    node: Object.fromEntries(
-      mons.map((mon) => [mon.name, { Name: mon.node, Hostname: mon.hostname, Address: mon.address }]),
-    ),
-  };
-  const csi = [{ clusterID: work.namespace, monitors: mons.map(endpoint), namespace: work.namespace }];
-  return {
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: { name: endpointsName, namespace: work.namespace, ownerReferences: [work.owner] },
-    data: {
-      data: mons.map((mon) => `${mon.name}=${endpoint(mon)}`).join(','),
-      maxMonId: String(maxId),
-      mapping: JSON.stringify(mapping),
-      'csi-cluster-config-json': JSON.stringify(csi),
-      outOfQuorum: '',
     },
   };
 }

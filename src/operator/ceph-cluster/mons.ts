@@ -14,7 +14,8 @@ import {
   keyringVolume,
   resourcesOf,
 } from './daemon-pod.ts';
-import type { MonPlan, PlannedMon } from './mon-plan.ts';
+import type { PlannedMon } from './endpoints.ts';
+import type { MonPlan } from './mon-plan.ts';
 import { encodeMonMap } from './monmap.ts';
 import { versionInImageName } from './ceph-version.ts';
 import { cephImageOf, dataDirOf, type ClusterWork } from './work.ts';

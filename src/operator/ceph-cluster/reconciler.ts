@@ -17,7 +17,13 @@ import { configureCeph, type AppliedConfig } from './configure.ts';
 import { finalizeCluster } from './finalize.ts';
 import { lookAtHealth, type HealthLook } from './health.ts';
 import { harmlessClusterValues, honouredClusterFields } from './honoured.ts';
-import { ensureIdentity, ensureKeyrings, markConnected, type ClusterIdentity } from './identity.ts';
+import {
+  adminConnection,
+  ensureIdentity,
+  ensureKeyrings,
+  markConnected,
+  type ClusterIdentity,
+} from './identity.ts';
 import type { CephLinks } from './link.ts';
 import { ensureMgrs } from './mgrs.ts';
 import { ensureMonPlan } from './mon-plan.ts';
@@ -72,7 +78,7 @@ export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
       const work = workOf(deps, cluster, context);
       // Its daemons are Rook’s to stop, and the finalizer, which bears the same name, Rook’s to lift.
       if (await rookBeside(work)) return requeueAfter(othersMs);
-      const outcome = await finalizeCluster(work);
+      const outcome = await finalizeCluster(work, deps.links);
       if (outcome.kind === 'done') {
         applied.delete(cluster.metadata.uid);
         proofs.delete(cluster.metadata.uid);
@@ -155,12 +161,7 @@ async function runSteps(
   ]);
   if ('reason' in plan) return ended(base, [plan]);
   const [mons] = await Promise.all([ensureMons(work, plan, identity.fsid), ensureMgrs(work, identity.fsid)]);
-  const ceph = deps.links.connected(refOf(work.cluster), {
-    monHost: plan.monHost,
-    user: 'client.admin',
-    key: identity.adminKey,
-    fsid: identity.fsid,
-  });
+  const ceph = deps.links.connected(refOf(work.cluster), adminConnection(identity, plan.monHost));
   const refused = ceph ? await configureCeph(work, ceph, applied) : [];
   const [osds] = await Promise.all([
     // Disks are looked at and made into OSDs beside the mons’ start.

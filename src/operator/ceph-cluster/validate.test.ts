@@ -3,7 +3,8 @@ import type { CephClusterSpec } from '../../api/ceph/ceph-cluster.ts';
 import { validatePool } from '../block-pool/validate.ts';
 import { startingPgNum } from '../block-pool/placement-groups.ts';
 import { isVersionSupported, versionInImageName } from './ceph-version.ts';
-import { monLetter, readEndpoints } from './mon-plan.ts';
+import { readEndpoints } from './endpoints.ts';
+import { monLetter } from './mon-plan.ts';
 import { validateCluster } from './validate.ts';
 
 const good: CephClusterSpec = {
