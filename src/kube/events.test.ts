@@ -80,3 +80,30 @@ test('cluster-scoped objects’ events are in default, and a long message is cut
   expect(Buffer.byteLength(event?.message ?? '')).toBeLessThanOrEqual(1_024);
   expect(event?.message).toMatch(/^ä+\.\.\.$/);
 });
+
+test('a wait is told once it has lasted, from its first mention; one that is over is not', async () => {
+  const { recorder, object, events, clock } = await bench();
+  const one = recorder();
+  let isWaiting = true;
+  one.wait(object, 'Short', 'is over soon', () => isWaiting);
+  await clock.advance(2_000);
+  one.wait(object, 'Long', 'lasts', () => true);
+  isWaiting = false;
+  await clock.advance(4_000);
+  one.wait(object, 'Long', 'lasts', () => true);
+  expect(await events()).toEqual([]);
+  await clock.advance(1_000);
+  await one.flush();
+  expect((await events()).map(({ type, reason, count }) => [type, reason, count])).toEqual([
+    ['Normal', 'Long', 1],
+  ]);
+
+  // Nothing waited for a while: the next wait has its own time.
+  one.wait(object, 'Again', 'later', () => true);
+  await clock.advance(4_900);
+  await one.flush();
+  expect(await events()).toHaveLength(1);
+  await clock.advance(100);
+  await one.flush();
+  expect((await events()).map(({ reason }) => reason).sort()).toEqual(['Again', 'Long']);
+});

@@ -15,10 +15,14 @@ const maxMessageBytes = 1_024;
 const burst = 25;
 const refillMs = 300_000;
 const sendTimeoutMs = 10_000;
+/** Most waits are over sooner; then how they ended is told, and the wait itself is no news. */
+const waitIsNewsAfterMs = 5_000;
 
 export interface EventRecorder {
   /** Notes an event and returns at once; a repeat raises the first one's count. */
   event(object: Stored<KubeObject>, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** Notes what an object waits for: a Normal event where `lasts` still holds after 5 s, else nothing. */
+  wait(object: Stored<KubeObject>, reason: string, message: string, lasts: () => boolean): void;
   /** Resolves when everything noted so far is sent or given up. */
   flush(): Promise<void>;
 }
@@ -64,20 +68,52 @@ export function createEventRecorder(deps: EventRecorderDeps): EventRecorder {
     }
     sending = undefined;
   };
+  const event: EventRecorder['event'] = (object, type, reason, message) => {
+    if (signal.aborted) return;
+    if (queue.length >= maxQueued || !allowed(object.metadata.uid)) {
+      dropped++;
+      if (dropped % 100 === 1) log.debug({ dropped, reason }, 'events dropped');
+      return;
+    }
+    queue.push({ event: eventOf(deps, object, type, reason, message), nowMs: clock.now() });
+    sending ??= drain();
+  };
   return {
-    event(object, type, reason, message) {
-      if (signal.aborted) return;
-      if (queue.length >= maxQueued || !allowed(object.metadata.uid)) {
-        dropped++;
-        if (dropped % 100 === 1) log.debug({ dropped, reason }, 'events dropped');
-        return;
-      }
-      queue.push({ event: eventOf(deps, object, type, reason, message), nowMs: clock.now() });
-      sending ??= drain();
-    },
+    event,
+    wait: createWaits(clock, signal, event),
     async flush() {
       await sending;
     },
+  };
+}
+
+/** Waits that may become news; one that is noted again meanwhile began when it was noted first. */
+function createWaits(
+  clock: Clock,
+  signal: AbortSignal,
+  event: EventRecorder['event'],
+): EventRecorder['wait'] {
+  // All are given the same time, so they are due in the order in which they came.
+  const waits = new Map<string, { readonly dueMs: number; readonly tell: () => void }>();
+  let watching = false;
+  const watch = async () => {
+    for (const [key, { dueMs, tell }] of waits) {
+      await clock.sleep(Math.max(0, dueMs - clock.now()), signal);
+      waits.delete(key);
+      tell();
+    }
+    watching = false;
+  };
+  return (object, reason, message, lasts) => {
+    const key = [object.metadata.uid, reason, message].join('\0');
+    if (signal.aborted || waits.has(key) || waits.size >= maxQueued) return;
+    const tell = () => {
+      if (lasts()) event(object, 'Normal', reason, message);
+    };
+    waits.set(key, { dueMs: clock.now() + waitIsNewsAfterMs, tell });
+    if (watching) return;
+    watching = true;
+    watch().catch(() => undefined); // Rejects only with the signal.
   };
 }
 

@@ -118,7 +118,7 @@ async function reconcile(
     uid,
     context.signal,
     async () => {
-      await provision(shared, { claim, storageClass }, context);
+      await tellingWhile(events, claim, provision(shared, { claim, storageClass }, context));
       waiting.delete(key);
     },
     (reason, afterMs) => {
@@ -130,6 +130,18 @@ async function reconcile(
   );
 }
 
+/** Says that a volume is being made, where that lasts. */
+async function tellingWhile(
+  events: EventVoice,
+  claim: Stored<PersistentVolumeClaim>,
+  making: Promise<void>,
+): Promise<void> {
+  let isUnderWay = true;
+  const text = `External provisioner is provisioning volume for claim "${keyOf(refOf(claim))}"`;
+  events.wait(claim, 'Provisioning', text, () => isUnderWay);
+  await making.finally(() => (isUnderWay = false));
+}
+
 async function provision(
   { driver, client, controller, events, now, volumes, secrets }: Provisioner,
   provisioning: Provisioning,
@@ -139,8 +151,6 @@ async function provision(
   const name = volumeNameOf(claim);
   // Made by a turn whose PV the claim is not yet bound to. One that is not known yet is found by its name below.
   if (volumes.get({ name })) return;
-  const text = `External provisioner is provisioning volume for claim "${keyOf(refOf(claim))}"`;
-  events.tell(claim, 'Normal', 'Provisioning', text);
   tellIdleParameters(events, provisioning);
   const values = await readSecret(client, provisionerSecretOf(provisioning), signal, secrets);
   const request = createVolumeRequest(provisioning, values);

@@ -201,6 +201,9 @@ test('a claim becomes a PV that upstream and ceph-csi read as their own, and a r
   });
   expect(volume.spec?.nodeAffinity).toBeUndefined();
   expect(JSON.stringify(volume)).not.toContain('very-secret');
+  await until(Events, (all) => all.find(({ reason }) => reason === 'ProvisioningSucceeded'));
+  const { items: told } = await client.list(Events, { namespace: 'default' }, options);
+  expect(told.map(({ reason }) => reason)).toEqual(['ProvisioningSucceeded']);
 
   await client.patch(
     PersistentVolumes,

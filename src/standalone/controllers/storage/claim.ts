@@ -150,11 +150,14 @@ async function askProvisioner(
       await deps.client.patch(PersistentVolumeClaims, refOf(claim), { type: 'merge', body }, context),
     );
   }
-  deps.events.event(
+  deps.events.wait(
     claim,
-    'Normal',
     'ExternalProvisioning',
     `Waiting for a volume to be created either by the external provisioner '${provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.`,
+    () => {
+      const current = deps.claims.get(refOf(claim));
+      return current?.metadata.uid === claim.metadata.uid && !current.spec?.volumeName;
+    },
   );
   return await setPending(deps, claim, context);
 }

@@ -18,7 +18,7 @@ import { createEventRecorder } from '../../../kube/events.ts';
 import { loadKubeConfig } from '../../../kube/kubeconfig.ts';
 import { createKubeClient } from '../../../kube/undici-client.ts';
 import { waitForObject } from '../../../kube/wait.ts';
-import { systemClock } from '../../../lib/clock.ts';
+import { systemClock, virtualClock, type VirtualClock } from '../../../lib/clock.ts';
 import { silentLogger } from '../../../lib/log.ts';
 import { attachmentName } from './attachment.ts';
 import { addStorageControllers } from './storage-controllers.ts';
@@ -27,6 +27,8 @@ let api: TestApi;
 let client: KubeClient;
 let running: Promise<void>;
 let stop: AbortController;
+/** The time of events. */
+let clock: VirtualClock;
 const options = { signal: AbortSignal.timeout(60_000), timeoutMs: 5000 };
 
 beforeEach(async () => {
@@ -35,7 +37,9 @@ beforeEach(async () => {
   stop = new AbortController();
   const deps = { client, clock: systemClock, log: silentLogger };
   const manager = createManager(deps);
-  const recorder = (component: string) => createEventRecorder({ ...deps, component, signal: stop.signal });
+  clock = virtualClock();
+  const recorder = (component: string) =>
+    createEventRecorder({ ...deps, clock, component, signal: stop.signal });
   addStorageControllers(manager, {
     client,
     binderEvents: recorder('persistentvolume-controller'),
@@ -88,6 +92,7 @@ const waitForVolume = (name: string, accept: (found: PersistentVolume | undefine
   waitForObject(client, PersistentVolumes, { name }, accept, options);
 const eventOf = async (name: string, reason: string): Promise<string> => {
   for (let turn = 0; turn < 100; turn++) {
+    await clock.advance(1_000);
     const { items } = await client.list(Events, { namespace: 'default' }, options);
     const found = items.find((one) => one.involvedObject.name === name && one.reason === reason);
     if (found) return found.message ?? '';
@@ -131,6 +136,20 @@ test('a claim that waits says for what, and gets the default class once there is
   );
   expect(given?.spec?.storageClassName).toBe('fast');
   expect(await eventOf('c', 'ExternalProvisioning')).toContain("external provisioner 'rbd.example'");
+});
+
+test('a claim whose volume comes within seconds is not told that it waits', async () => {
+  await client.create(StorageClasses, block('block'), options);
+  const made = await client.create(PersistentVolumeClaims, claim('c'), options);
+  await waitForClaim('c', (found) => found?.metadata?.annotations !== undefined);
+  const claimRef = { namespace: 'default', name: 'c', uid: made.metadata.uid };
+  await client.create(PersistentVolumes, volume('pv', { claimRef }), options);
+  await waitForClaim('c', (found) => found?.status?.phase === 'Bound');
+  // A claim that nobody serves is told, and by then the other one would have been.
+  await client.create(PersistentVolumeClaims, claim('late'), options);
+  await eventOf('late', 'ExternalProvisioning');
+  const { items } = await client.list(Events, { namespace: 'default' }, options);
+  expect(items.map((one) => one.involvedObject.name)).toEqual(['late']);
 });
 
 test('a class that does not exist is named, and its arrival is noticed', async () => {
