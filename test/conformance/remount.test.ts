@@ -1,16 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  mkdir,
-  mkdtemp,
-  open,
-  readFile,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-  type FileHandle,
-} from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat, symlink, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { deviceNumbers } from '../../src/host/loops.ts';
@@ -18,6 +8,7 @@ import { mountAt, parseMountInfo } from '../../src/host/mounts.ts';
 import { childRemounter } from '../../src/host/remounter.ts';
 import { runCommand } from '../../src/lib/run-command.ts';
 import { bundle } from '../support/standalone.ts';
+import { makeTestFolder } from '../support/test-folder.ts';
 
 // A volume's mounts as on a node: staged below a shared folder, bound to two pods' paths, one of them read-only, and
 // from there into containers, which are mount namespaces of their own. tmpfs stands for the volume's filesystem: no
@@ -34,9 +25,7 @@ let held: FileHandle;
 const containers: ChildProcess[] = [];
 
 beforeEach(async () => {
-  const folder = process.env['HOLDFAST_TEST_DIR'] ?? '/var/tmp/holdfast-tests';
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  work = await mkdtemp(join(folder, 'remount-'));
+  work = await makeTestFolder('remount-');
   kubelet = join(work, 'kubelet');
   await mkdir(kubelet);
   await mount('-t', 'tmpfs', 'kubelet', kubelet);

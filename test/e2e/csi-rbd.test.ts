@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, open as openFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open as openFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -22,6 +22,7 @@ import { silentLogger } from '../../src/lib/log.ts';
 import { startTestApi, type TestApi } from '../support/api-server.ts';
 import { startCephCluster, type CephCluster } from '../support/ceph-cluster.ts';
 import { untilEmpty, untilThere } from '../support/csi-driver.ts';
+import { makeTestFolder } from '../support/test-folder.ts';
 
 // The whole driver over its sockets, on a real Ceph cluster, with real devices, filesystems and mounts.
 
@@ -83,9 +84,7 @@ function startNode() {
 beforeAll(async () => {
   cluster = await startCephCluster({ pools: ['rbd'] });
   api = await startTestApi();
-  const folder = process.env['HOLDFAST_TEST_DIR'] ?? '/var/tmp/holdfast-tests';
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  work = await mkdtemp(join(folder, 'csi-'));
+  work = await makeTestFolder('csi-');
   root = join(work, 'kubelet');
   for (const name of ['kubelet', 'state', 'registration']) await mkdir(join(work, name), { mode: 0o700 });
   config = join(work, 'config.json');

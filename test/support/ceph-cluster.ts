@@ -20,6 +20,7 @@ import { clusterConf } from './ceph-cluster-conf.ts';
 import { cephDaemons, type CephDaemons } from './ceph-daemons.ts';
 import { findCephTree, type CephTree } from './ceph-tree.ts';
 import { testBrokerSpawner } from './test-broker.ts';
+import { testFolder } from './test-folder.ts';
 
 export interface CephClusterOptions {
   readonly mons?: number;
@@ -51,7 +52,6 @@ export interface CephCluster {
   stop(): Promise<void>;
 }
 
-const testFolder = process.env['HOLDFAST_TEST_DIR'] ?? '/var/tmp/holdfast-tests';
 const upLimitMs = 90_000;
 const portsPerCluster = 60;
 
