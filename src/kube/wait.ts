@@ -13,7 +13,7 @@ export interface WaitOptions {
 
 /**
  * Watches one object until `accept` is content with it (it gets undefined where there is none), and
- * answers that state. Throws DeadlineError after `timeoutMs`.
+ * answers that state. Throws DeadlineError after `timeoutMs`, with the state that it stayed in.
  */
 export async function waitForObject<T extends KubeObject>(
   client: KubeClient,
@@ -25,10 +25,10 @@ export async function waitForObject<T extends KubeObject>(
   const { signal, timeoutMs, clock = systemClock } = options;
   const selection = { namespace: ref.namespace, fieldSelector: `metadata.name=${ref.name}` };
   const what = `${resource.kind} ${keyOf(ref)}`;
+  let current: Stored<T> | undefined;
+  let listed = false;
   try {
     return await withDeadline(what, timeoutMs, signal, async (own) => {
-      let current: Stored<T> | undefined;
-      let listed = false;
       for await (const event of watchResource(client, resource, selection, { clock, signal: own })) {
         if (event.type === 'init') {
           current = undefined;
@@ -42,8 +42,18 @@ export async function waitForObject<T extends KubeObject>(
       throw new DeadlineError(what, timeoutMs);
     });
   } catch (error) {
-    if (isDeadlineError(error)) throw error;
+    if (isDeadlineError(error))
+      throw new DeadlineError(what, timeoutMs, listed ? stateOf(current) : 'the API was not reached');
     signal.throwIfAborted();
     throw error;
   }
+}
+
+/** In the words of its status; its kind may have neither a phase nor a message. */
+function stateOf(object: KubeObject | undefined): string {
+  if (!object) return 'it is not there';
+  const { phase, message } = (object as { status?: { phase?: string; message?: string } }).status ?? {};
+  const words = [phase, message].filter((word) => word !== undefined && word !== '').join(': ');
+  const deleting = object.metadata?.deletionTimestamp === undefined ? '' : ', being deleted';
+  return `it is ${words || 'there'}${deleting}`;
 }

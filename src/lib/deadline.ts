@@ -4,8 +4,9 @@ export class DeadlineError extends Error {
   readonly what: string;
   readonly timeoutMs: number;
 
-  constructor(what: string, timeoutMs: number) {
-    super(`${what} did not finish within ${timeoutMs} ms`);
+  /** `lastSeen` is the state it stayed in, where that is known. */
+  constructor(what: string, timeoutMs: number, lastSeen?: string) {
+    super(`${what} did not finish within ${timeoutMs} ms${lastSeen === undefined ? '' : `; ${lastSeen}`}`);
     this.name = 'DeadlineError';
     this.what = what;
     this.timeoutMs = timeoutMs;

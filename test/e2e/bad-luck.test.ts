@@ -7,12 +7,14 @@ import { eventually } from '../support/eventually.ts';
 import { tracesOf, withWords, type SeenProcess } from '../support/instance-traces.ts';
 import { shellPod } from '../support/shell-pod.ts';
 import { examples, standaloneInstance } from '../support/standalone.ts';
+import { tellOnFailure } from '../support/tell-on-failure.ts';
 
 // kill -9, one process after the other, on one instance, while a pod writes and fsyncs without a pause. Each
 // comes back by itself, the pod never sees an error, and nothing is there twice. The tests build on each other.
 
 const dataDir = '/var/lib/hf-e2e-luck';
 const instance = standaloneInstance(dataDir);
+tellOnFailure(instance);
 const { kubectl, kubectlOutcome, holdfast } = instance;
 const found: string[] = [];
 

@@ -5,12 +5,14 @@ import type { KubeObject } from '../../src/api/resource.ts';
 import { parseManifests } from '../../src/kube/manifests.ts';
 import { startSecureApi } from '../support/secure-api.ts';
 import { run, standaloneInstance } from '../support/standalone.ts';
+import { tellOnFailure } from '../support/tell-on-failure.ts';
 
 // Every file that users are given is applied as they would, by kubectl, and has to do what it says.
 
 const root = resolve(import.meta.dirname, '../..');
 const dataDir = '/var/lib/hf-e2e-examples';
 const instance = standaloneInstance(dataDir);
+tellOnFailure(instance);
 
 beforeAll(async () => {
   await instance.purge().catch(() => undefined); // Left by a run that was killed.

@@ -10,12 +10,14 @@ import { noTraces, stillRunning, tracesOf, withWords, type Traces } from '../sup
 import { shellPod } from '../support/shell-pod.ts';
 import { hostState, type HostState } from '../support/host-state.ts';
 import { bundle, examples, run, standaloneInstance } from '../support/standalone.ts';
+import { tellOnFailure } from '../support/tell-on-failure.ts';
 
 // The main job as a person runs it: the built bundle, one instance, real Ceph. The tests are one story and
 // build on each other.
 
 const dataDir = '/var/lib/hf-e2e-main';
 const instance = standaloneInstance(dataDir);
+tellOnFailure(instance);
 const { kubectl, kubectlOutcome, holdfast } = instance;
 const canary = `hf-e2e-${randomBytes(6).toString('hex')}`;
 const canaries = ['/root', '/opt', '/var/tmp', '/usr/local', '/home'].map((folder) => join(folder, canary));

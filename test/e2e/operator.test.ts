@@ -1,33 +1,26 @@
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CephBlockPools } from '../../src/api/ceph/ceph-block-pool.ts';
 import { CephClusters } from '../../src/api/ceph/ceph-cluster.ts';
 import { Deployments, Pods, Secrets } from '../../src/api/core.ts';
 import { refOf } from '../../src/api/resource.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
-import { loadKubeConfig } from '../../src/kube/kubeconfig.ts';
 import { applyManifests, parseManifests } from '../../src/kube/manifests.ts';
-import { createKubeClient } from '../../src/kube/undici-client.ts';
 import { waitForObject } from '../../src/kube/wait.ts';
+import { run, standaloneInstance } from '../support/standalone.ts';
+import { tellOnFailure } from '../support/tell-on-failure.ts';
 
 // The operator as it is shipped: in its pod, under its own roles, with real Ceph daemons as pods.
-const run = promisify(execFile);
 const root = new URL('../../', import.meta.url);
-const holdfast = new URL('bin/holdfast', root).pathname;
 const namespace = 'rook-ceph';
 const cluster = { namespace, name: 'rook-ceph' };
 const signal = new AbortController().signal;
 
-let dataDir: string;
+const instance = standaloneInstance('/var/lib/hf-e2e-operator');
+tellOnFailure(instance);
+
 let client: KubeClient;
 
-const cli = async (...args: string[]) =>
-  (await run(holdfast, [...args, '--data-dir', dataDir], { timeout: 120_000 })).stdout;
 const apply = async (file: string) =>
   await applyManifests(client, parseManifests(readFileSync(new URL(file, root), 'utf8'), file), {
     fieldManager: 'e2e',
@@ -42,16 +35,15 @@ const fsidNow = async () =>
   ).toString();
 
 beforeAll(async () => {
-  dataDir = join(await mkdtemp(join(tmpdir(), 'holdfast-e2e-')), 'data');
-  await run(process.execPath, [new URL('scripts/build.mjs', root).pathname]);
-  await cli('up');
-  client = createKubeClient(await loadKubeConfig((await cli('kubeconfig', '--path')).trim()));
+  await instance.purge(); // What a run that was killed left behind.
+  const holdfast = new URL('bin/holdfast', root).pathname;
+  expect(await run(holdfast, ['up', '--data-dir', instance.dataDir])).toMatchObject({ code: 0 });
+  client = await instance.client();
 });
 
 afterAll(async () => {
   await client?.close();
-  await cli('down', '--purge');
-  await rm(dirname(dataDir), { recursive: true });
+  await instance.purge();
 });
 
 test('examples/ceph/cluster.yaml becomes a healthy cluster with a pool', async () => {
