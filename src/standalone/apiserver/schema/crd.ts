@@ -1,5 +1,5 @@
 import type { FieldError, JsonObject, KindInfo, PrinterColumn, StructuralSchema } from '../kind.ts';
-import { requiredField } from './field-error.ts';
+import { fieldError } from './field-error.ts';
 import { objectMetaSchema } from './builtin-schemas.ts';
 
 interface CrdVersion {
@@ -46,9 +46,9 @@ export function kindsOfCrd(crd: unknown): { kinds: KindInfo[]; errors: FieldErro
   spec.versions.forEach((version, i) => {
     const field = `spec.versions[${i}].schema.openAPIV3Schema`;
     const schema = version.schema?.openAPIV3Schema;
-    if (!schema) errors.push(requiredField(field, 'schemas are required'));
+    if (!schema) errors.push(fieldError.required(field, 'schemas are required'));
     else if (schema.type !== 'object')
-      errors.push(requiredField(`${field}.type`, 'must be object at the root'));
+      errors.push(fieldError.required(`${field}.type`, 'must be object at the root'));
     else structuralErrors(schema, field, errors, 0);
   });
   return { kinds: spec.versions.filter((v) => v.served).map((v) => kindOf(spec, v)), errors };
@@ -102,11 +102,12 @@ function structuralErrors(
   if (depth > maxDepth) return;
   const typed =
     schema.type || schema['x-kubernetes-int-or-string'] || schema['x-kubernetes-preserve-unknown-fields'];
-  if (!typed) errors.push(requiredField(`${field}.type`, 'must not be empty for specified object fields'));
+  if (!typed)
+    errors.push(fieldError.required(`${field}.type`, 'must not be empty for specified object fields'));
   for (const [name, child] of Object.entries(schema.properties ?? {}))
     structuralErrors(child, `${field}.properties[${name}]`, errors, depth + 1);
   if (schema.items) structuralErrors(schema.items, `${field}.items`, errors, depth + 1);
-  else if (schema.type === 'array') errors.push(requiredField(`${field}.items`, 'must be specified'));
+  else if (schema.type === 'array') errors.push(fieldError.required(`${field}.items`, 'must be specified'));
   if (typeof schema.additionalProperties === 'object')
     structuralErrors(schema.additionalProperties, `${field}.additionalProperties`, errors, depth + 1);
 }

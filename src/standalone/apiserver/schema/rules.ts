@@ -1,7 +1,7 @@
 import type { FieldError, Json, JsonObject, StructuralSchema } from '../kind.ts';
 import { evaluate, EvaluationError } from './cel/evaluate.ts';
 import { parseExpression, type Expression } from './cel/parse.ts';
-import { invalidField } from './field-error.ts';
+import { fieldError } from './field-error.ts';
 import { childPath, fieldSchemaOf, isJsonObject } from './walk.ts';
 
 /**
@@ -62,7 +62,7 @@ function check(
     if (why === undefined) continue;
     const shown = isJsonObject(value) ? 'object' : Array.isArray(value) ? 'array' : value;
     const text = why === '' ? (message ?? `failed rule: ${rule}`) : `${why} evaluating rule: ${rule}`;
-    errors.push(invalidField(path + (fieldPath ?? ''), shown, text));
+    errors.push(fieldError.invalid(path + (fieldPath ?? ''), shown, text));
   }
   if (Array.isArray(value)) checkItems(schema, value, old, path, errors);
   else if (isJsonObject(value))

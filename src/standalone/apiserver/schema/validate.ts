@@ -1,6 +1,6 @@
 import type { FieldError, Json, JsonObject, StructuralSchema } from '../kind.ts';
 import { parseQuantity } from '../../../lib/quantity.ts';
-import { duplicateField, invalidField, requiredField, typeError, unsupportedField } from './field-error.ts';
+import { fieldError } from './field-error.ts';
 import { childPath, fieldSchemaOf, isJsonObject, jsonEqual } from './walk.ts';
 
 /** Everything that is wrong with an object by its schema, each with its path. Unknown fields are no error. */
@@ -12,15 +12,15 @@ export function validate(schema: StructuralSchema, object: unknown): FieldError[
 
 function check(schema: StructuralSchema, value: Json, path: string, errors: FieldError[]): void {
   if (value === null) {
-    if (!schema.nullable && schema.type) errors.push(typeError(path, schema.type, 'null'));
+    if (!schema.nullable && schema.type) errors.push(fieldError.wrongType(path, schema.type, 'null'));
     return;
   }
   if (!typeFits(schema, value)) {
-    errors.push(typeError(path, typeWanted(schema), typeOf(value)));
+    errors.push(fieldError.wrongType(path, typeWanted(schema), typeOf(value)));
     return;
   }
   if (schema.enum && !schema.enum.some((allowed) => jsonEqual(allowed, value)))
-    errors.push(unsupportedField(path, value, schema.enum));
+    errors.push(fieldError.unsupported(path, value, schema.enum));
   if (typeof value === 'string') checkString(schema, value, path, errors);
   else if (typeof value === 'number') checkNumber(schema, value, path, errors);
   else if (Array.isArray(value)) checkList(schema, value, path, errors);
@@ -73,7 +73,9 @@ function checkString(schema: StructuralSchema, value: string, path: string, erro
     schema.minLength === undefined && schema.maxLength === undefined ? 0 : Array.from(value).length;
   const { minLength, maxLength, pattern, format } = schema;
   if (minLength !== undefined && length < minLength)
-    errors.push(invalidField(path, value, `${path} in body should be at least ${minLength} chars long`));
+    errors.push(
+      fieldError.invalid(path, value, `${path} in body should be at least ${minLength} chars long`),
+    );
   if (maxLength !== undefined && length > maxLength)
     errors.push({
       field: path,
@@ -81,17 +83,18 @@ function checkString(schema: StructuralSchema, value: string, path: string, erro
       message: `Too long: may not be more than ${maxLength} bytes`,
     });
   if (pattern !== undefined && patternOf(pattern)?.test(value) === false)
-    errors.push(invalidField(path, value, `${path} in body should match '${pattern}'`));
+    errors.push(fieldError.invalid(path, value, `${path} in body should match '${pattern}'`));
   const bad =
     (format === 'date-time' && Number.isNaN(Date.parse(value))) ||
     (format === 'quantity' && parseQuantity(value) === undefined) ||
     (format === 'byte' && !base64.test(value));
-  if (bad) errors.push(invalidField(path, value, `${path} in body must be of type ${format}: "${value}"`));
+  if (bad)
+    errors.push(fieldError.invalid(path, value, `${path} in body must be of type ${format}: "${value}"`));
 }
 
 function checkNumber(schema: StructuralSchema, value: number, path: string, errors: FieldError[]): void {
   const { minimum, maximum, multipleOf } = schema;
-  const say = (why: string) => errors.push(invalidField(path, value, `${path} in body ${why}`));
+  const say = (why: string) => errors.push(fieldError.invalid(path, value, `${path} in body ${why}`));
   if (minimum !== undefined && (schema.exclusiveMinimum ? value <= minimum : value < minimum))
     say(`should be greater than ${schema.exclusiveMinimum ? '' : 'or equal to '}${minimum}`);
   if (maximum !== undefined && (schema.exclusiveMaximum ? value >= maximum : value > maximum))
@@ -104,7 +107,9 @@ function checkNumber(schema: StructuralSchema, value: number, path: string, erro
 function checkList(schema: StructuralSchema, value: Json[], path: string, errors: FieldError[]): void {
   const { items, minItems, maxItems } = schema;
   if (minItems !== undefined && value.length < minItems)
-    errors.push(invalidField(path, value.length, `${path} in body should have at least ${minItems} items`));
+    errors.push(
+      fieldError.invalid(path, value.length, `${path} in body should have at least ${minItems} items`),
+    );
   if (maxItems !== undefined && value.length > maxItems)
     errors.push({
       field: path,
@@ -123,19 +128,19 @@ function checkList(schema: StructuralSchema, value: Json[], path: string, errors
       ? item
       : Object.fromEntries((keys ?? []).map((k) => [k, (item as JsonObject)[k] ?? null]));
     const text = JSON.stringify(identity);
-    if (seen.has(text)) errors.push(duplicateField(`${path}[${i}]`, identity));
+    if (seen.has(text)) errors.push(fieldError.duplicate(`${path}[${i}]`, identity));
     seen.add(text);
   });
 }
 
 function checkObject(schema: StructuralSchema, value: JsonObject, path: string, errors: FieldError[]): void {
   for (const field of schema.required ?? [])
-    if (!Object.hasOwn(value, field)) errors.push(requiredField(childPath(path, field)));
+    if (!Object.hasOwn(value, field)) errors.push(fieldError.required(childPath(path, field)));
   const count = Object.keys(value).length;
   const { minProperties, maxProperties } = schema;
   if (minProperties !== undefined && count < minProperties)
     errors.push(
-      invalidField(path, count, `${path} in body should have at least ${minProperties} properties`),
+      fieldError.invalid(path, count, `${path} in body should have at least ${minProperties} properties`),
     );
   if (maxProperties !== undefined && count > maxProperties)
     errors.push({
@@ -158,12 +163,14 @@ function checkCombined(schema: StructuralSchema, value: Json, path: string, erro
   for (const one of schema.allOf ?? []) check(one, value, path, errors);
   // An int-or-string is spelled as anyOf [integer, string] too, which its type has said already.
   if (schema.anyOf && !schema.anyOf.some(passes))
-    errors.push(invalidField(path, value, `${path} in body must validate at least one schema (anyOf)`));
+    errors.push(fieldError.invalid(path, value, `${path} in body must validate at least one schema (anyOf)`));
   if (schema.oneOf && schema.oneOf.filter(passes).length !== 1)
-    errors.push(invalidField(path, value, `${path} in body must validate one and only one schema (oneOf)`));
+    errors.push(
+      fieldError.invalid(path, value, `${path} in body must validate one and only one schema (oneOf)`),
+    );
   if (schema.not && passes(schema.not))
     errors.push(
-      invalidField(path, value, `${path} in body must not validate the schema (not)${wayOut(schema)}`),
+      fieldError.invalid(path, value, `${path} in body must not validate the schema (not)${wayOut(schema)}`),
     );
 }
 

@@ -9,14 +9,7 @@ import type {
 } from 'kubernetes-types/core/v1.js';
 import { compareQuantity, parseQuantity } from '../../../../lib/quantity.ts';
 import type { FieldError } from '../../kind.ts';
-import {
-  duplicateField,
-  forbiddenField,
-  invalidField,
-  notFoundField,
-  requiredField,
-  unsupportedField,
-} from '../field-error.ts';
+import { fieldError } from '../field-error.ts';
 import { dnsLabel, nameErrors, portName } from './names.ts';
 
 /** What a container may refer to, and what only the whole pod can tell. */
@@ -32,12 +25,12 @@ const protocols = ['SCTP', 'TCP', 'UDP'];
 
 /** An error for a value that is there and is none of those allowed. */
 export const oneOf = (field: string, value: string | undefined, allowed: readonly string[]): FieldError[] =>
-  value === undefined || allowed.includes(value) ? [] : [unsupportedField(field, value, allowed)];
+  value === undefined || allowed.includes(value) ? [] : [fieldError.unsupported(field, value, allowed)];
 
 /** A name that may be a number or a port's name. */
 export function portOrName(value: number | string | undefined, field: string): FieldError[] {
   if (typeof value === 'string') return nameErrors(field, value, portName);
-  return isPort(value) ? [] : [invalidField(field, value, portWords)];
+  return isPort(value) ? [] : [fieldError.invalid(field, value, portWords)];
 }
 
 function portErrors(ports: readonly ContainerPort[], path: string, scope: PodScope): FieldError[] {
@@ -47,16 +40,17 @@ function portErrors(ports: readonly ContainerPort[], path: string, scope: PodSco
     const errors: FieldError[] = [];
     if (port.name) {
       errors.push(...nameErrors(`${field}.name`, port.name, portName));
-      if (names.has(port.name)) errors.push(duplicateField(`${field}.name`, port.name));
+      if (names.has(port.name)) errors.push(fieldError.duplicate(`${field}.name`, port.name));
       names.add(port.name);
     }
     if (!isPort(port.containerPort))
-      errors.push(invalidField(`${field}.containerPort`, port.containerPort, portWords));
+      errors.push(fieldError.invalid(`${field}.containerPort`, port.containerPort, portWords));
     if (port.hostPort) {
-      if (!isPort(port.hostPort)) errors.push(invalidField(`${field}.hostPort`, port.hostPort, portWords));
+      if (!isPort(port.hostPort))
+        errors.push(fieldError.invalid(`${field}.hostPort`, port.hostPort, portWords));
       else if (scope.hostNetwork && port.hostPort !== port.containerPort)
         errors.push(
-          invalidField(
+          fieldError.invalid(
             `${field}.containerPort`,
             port.containerPort,
             'must match `hostPort` when `hostNetwork` is true',
@@ -75,15 +69,17 @@ function envErrors(env: readonly EnvVar[], path: string): FieldError[] {
   return env.flatMap(({ name, value, valueFrom }, i) => {
     const field = `${path}[${i}]`;
     const errors: FieldError[] = [];
-    if (!name) errors.push(requiredField(`${field}.name`));
-    else if (!envName.test(name)) errors.push(invalidField(`${field}.name`, name, envWords));
+    if (!name) errors.push(fieldError.required(`${field}.name`));
+    else if (!envName.test(name)) errors.push(fieldError.invalid(`${field}.name`, name, envWords));
     if (!valueFrom) return errors;
     const sources = Object.keys(valueFrom).length;
     if (value)
-      errors.push(invalidField(`${field}.valueFrom`, '', 'may not be specified when `value` is not empty'));
+      errors.push(
+        fieldError.invalid(`${field}.valueFrom`, '', 'may not be specified when `value` is not empty'),
+      );
     else if (sources === 0)
       errors.push(
-        invalidField(
+        fieldError.invalid(
           `${field}.valueFrom`,
           '',
           'must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`',
@@ -91,11 +87,11 @@ function envErrors(env: readonly EnvVar[], path: string): FieldError[] {
       );
     else if (sources > 1)
       errors.push(
-        invalidField(`${field}.valueFrom`, '', 'may not have more than one field specified at a time'),
+        fieldError.invalid(`${field}.valueFrom`, '', 'may not have more than one field specified at a time'),
       );
     for (const source of ['configMapKeyRef', 'secretKeyRef'] as const)
       if (valueFrom[source] && !valueFrom[source].key)
-        errors.push(requiredField(`${field}.valueFrom.${source}.key`));
+        errors.push(fieldError.required(`${field}.valueFrom.${source}.key`));
     return errors;
   });
 }
@@ -103,9 +99,11 @@ function envErrors(env: readonly EnvVar[], path: string): FieldError[] {
 function envFromErrors(sources: readonly EnvFromSource[], path: string): FieldError[] {
   return sources.flatMap(({ configMapRef, secretRef }, i) => {
     if (configMapRef && secretRef)
-      return [invalidField(`${path}[${i}]`, '', 'may not have more than one field specified at a time')];
+      return [
+        fieldError.invalid(`${path}[${i}]`, '', 'may not have more than one field specified at a time'),
+      ];
     if (configMapRef || secretRef) return [];
-    return [invalidField(`${path}[${i}]`, '', 'must specify one of: `configMapRef` or `secretRef`')];
+    return [fieldError.invalid(`${path}[${i}]`, '', 'must specify one of: `configMapRef` or `secretRef`')];
   });
 }
 
@@ -116,13 +114,15 @@ export function resourceErrors(resources: ResourceRequirements | undefined, path
     for (const [name, amount] of Object.entries(amounts)) {
       const quantity = parseQuantity(amount);
       if (quantity && quantity.milli < 0n)
-        errors.push(invalidField(`${path}.${part}[${name}]`, amount, 'must be greater than or equal to 0'));
+        errors.push(
+          fieldError.invalid(`${path}.${part}[${name}]`, amount, 'must be greater than or equal to 0'),
+        );
     }
   for (const [name, amount] of Object.entries(requests)) {
     const [asked, most] = [parseQuantity(amount), parseQuantity(limits[name] ?? '')];
     if (asked && most && compareQuantity(asked, most) > 0)
       errors.push(
-        invalidField(
+        fieldError.invalid(
           `${path}.requests`,
           amount,
           `must be less than or equal to ${name} limit of ${limits[name]}`,
@@ -137,15 +137,15 @@ const handlers = ['exec', 'httpGet', 'tcpSocket', 'grpc', 'sleep'] as const;
 
 function handlerErrors(handler: Handler, path: string): FieldError[] {
   const given = handlers.filter((name) => handler[name]);
-  if (given.length === 0) return [requiredField(path, 'must specify a handler type')];
+  if (given.length === 0) return [fieldError.required(path, 'must specify a handler type')];
   const errors = given
     .slice(1)
-    .map((name) => forbiddenField(`${path}.${name}`, 'may not specify more than 1 handler type'));
+    .map((name) => fieldError.forbidden(`${path}.${name}`, 'may not specify more than 1 handler type'));
   const { exec, httpGet, tcpSocket, grpc } = handler;
-  if (exec && !exec.command?.length) errors.push(requiredField(`${path}.exec.command`));
+  if (exec && !exec.command?.length) errors.push(fieldError.required(`${path}.exec.command`));
   if (httpGet) errors.push(...portOrName(httpGet.port, `${path}.httpGet.port`));
   if (tcpSocket) errors.push(...portOrName(tcpSocket.port, `${path}.tcpSocket.port`));
-  if (grpc && !isPort(grpc.port)) errors.push(invalidField(`${path}.grpc.port`, grpc.port, portWords));
+  if (grpc && !isPort(grpc.port)) errors.push(fieldError.invalid(`${path}.grpc.port`, grpc.port, portWords));
   return errors;
 }
 
@@ -162,17 +162,17 @@ function probeErrors(probe: Probe | undefined, path: string, onceIsEnough: boole
   const errors = handlerErrors(probe, path);
   for (const name of probeNumbers)
     if ((probe[name] ?? 0) < 0)
-      errors.push(invalidField(`${path}.${name}`, probe[name], 'must be greater than or equal to 0'));
+      errors.push(fieldError.invalid(`${path}.${name}`, probe[name], 'must be greater than or equal to 0'));
   if (onceIsEnough && (probe.successThreshold ?? 1) !== 1)
-    errors.push(invalidField(`${path}.successThreshold`, probe.successThreshold, 'must be 1'));
+    errors.push(fieldError.invalid(`${path}.successThreshold`, probe.successThreshold, 'must be 1'));
   return errors;
 }
 
 /** A path inside a volume: relative, and not out of it again. */
 export function innerPathErrors(path: string, field: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (path.startsWith('/')) errors.push(invalidField(field, path, 'must be a relative path'));
-  if (path.split('/').includes('..')) errors.push(invalidField(field, path, "must not contain '..'"));
+  if (path.startsWith('/')) errors.push(fieldError.invalid(field, path, 'must be a relative path'));
+  if (path.split('/').includes('..')) errors.push(fieldError.invalid(field, path, "must not contain '..'"));
   return errors;
 }
 
@@ -182,14 +182,14 @@ function mountErrors(container: Container, path: string, { volumes }: PodScope):
   const errors = (container.volumeMounts ?? []).flatMap((mount, i) => {
     const field = `${path}.volumeMounts[${i}]`;
     const own: FieldError[] = [];
-    if (!mount.name) own.push(requiredField(`${field}.name`));
-    else if (!volumes.has(mount.name)) own.push(notFoundField(`${field}.name`, mount.name));
-    if (!mount.mountPath) own.push(requiredField(`${field}.mountPath`));
+    if (!mount.name) own.push(fieldError.required(`${field}.name`));
+    else if (!volumes.has(mount.name)) own.push(fieldError.notFound(`${field}.name`, mount.name));
+    if (!mount.mountPath) own.push(fieldError.required(`${field}.mountPath`));
     else if (mounted.has(mount.mountPath))
-      own.push(invalidField(`${field}.mountPath`, mount.mountPath, 'must be unique'));
+      own.push(fieldError.invalid(`${field}.mountPath`, mount.mountPath, 'must be unique'));
     else if (devices.has(mount.mountPath))
       own.push(
-        invalidField(
+        fieldError.invalid(
           `${field}.mountPath`,
           mount.mountPath,
           'must not already exist as a path in volumeDevices',
@@ -198,7 +198,7 @@ function mountErrors(container: Container, path: string, { volumes }: PodScope):
     mounted.add(mount.mountPath);
     if (mount.subPath && mount.subPathExpr)
       own.push(
-        invalidField(
+        fieldError.invalid(
           `${field}.subPathExpr`,
           mount.subPathExpr,
           'subPathExpr and subPath are mutually exclusive',
@@ -210,7 +210,7 @@ function mountErrors(container: Container, path: string, { volumes }: PodScope):
     own.push(...oneOf(`${field}.mountPropagation`, mount.mountPropagation, propagations));
     if (mount.mountPropagation === 'Bidirectional' && !container.securityContext?.privileged)
       own.push(
-        forbiddenField(
+        fieldError.forbidden(
           `${field}.mountPropagation`,
           'Bidirectional mount propagation is available only to privileged containers',
         ),
@@ -225,11 +225,11 @@ function deviceErrors(container: Container, path: string, volumes: ReadonlySet<s
   return (container.volumeDevices ?? []).flatMap(({ name, devicePath }, i) => {
     const field = `${path}.volumeDevices[${i}]`;
     const errors: FieldError[] = [];
-    if (!name) errors.push(requiredField(`${field}.name`));
-    else if (!volumes.has(name)) errors.push(notFoundField(`${field}.name`, name));
-    if (!devicePath) errors.push(requiredField(`${field}.devicePath`));
+    if (!name) errors.push(fieldError.required(`${field}.name`));
+    else if (!volumes.has(name)) errors.push(fieldError.notFound(`${field}.name`, name));
+    if (!devicePath) errors.push(fieldError.required(`${field}.devicePath`));
     else if (seen.has(devicePath))
-      errors.push(invalidField(`${field}.devicePath`, devicePath, 'must be unique'));
+      errors.push(fieldError.invalid(`${field}.devicePath`, devicePath, 'must be unique'));
     seen.add(devicePath);
     return errors;
   });
@@ -247,10 +247,10 @@ export function containerErrors(
   const { name, image, lifecycle, restartPolicy } = container;
   const errors: FieldError[] = name
     ? nameErrors(`${path}.name`, name, dnsLabel)
-    : [requiredField(`${path}.name`)];
-  if (!image) errors.push(requiredField(`${path}.image`));
+    : [fieldError.required(`${path}.name`)];
+  if (!image) errors.push(fieldError.required(`${path}.image`));
   else if (image !== image.trim())
-    errors.push(invalidField(`${path}.image`, image, 'must not have leading or trailing whitespace'));
+    errors.push(fieldError.invalid(`${path}.image`, image, 'must not have leading or trailing whitespace'));
   errors.push(
     ...oneOf(`${path}.imagePullPolicy`, container.imagePullPolicy, pullPolicies),
     ...oneOf(`${path}.terminationMessagePolicy`, container.terminationMessagePolicy, [
@@ -267,13 +267,19 @@ export function containerErrors(
   for (const probe of ['livenessProbe', 'readinessProbe', 'startupProbe'] as const) {
     if (isInit && !sidecar && container[probe])
       errors.push(
-        forbiddenField(`${path}.${probe}`, 'may not be set for init containers without restartPolicy=Always'),
+        fieldError.forbidden(
+          `${path}.${probe}`,
+          'may not be set for init containers without restartPolicy=Always',
+        ),
       );
     else errors.push(...probeErrors(container[probe], `${path}.${probe}`, probe !== 'readinessProbe'));
   }
   if (isInit && !sidecar && lifecycle)
     errors.push(
-      forbiddenField(`${path}.lifecycle`, 'may not be set for init containers without restartPolicy=Always'),
+      fieldError.forbidden(
+        `${path}.lifecycle`,
+        'may not be set for init containers without restartPolicy=Always',
+      ),
     );
   else
     for (const moment of ['postStart', 'preStop'] as const)

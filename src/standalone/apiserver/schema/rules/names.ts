@@ -1,5 +1,5 @@
 import type { FieldError } from '../../kind.ts';
-import { invalidField } from '../field-error.ts';
+import { fieldError } from '../field-error.ts';
 
 // What Kubernetes lets a name be, and how it says that one is not.
 
@@ -74,7 +74,7 @@ export const portName: NameRule = (text) => {
 };
 
 export const nameErrors = (field: string, text: string, names: NameRule): FieldError[] =>
-  names(text).map((why) => invalidField(field, text, why));
+  names(text).map((why) => fieldError.invalid(field, text, why));
 
 /** What is wrong with labels that are not an object's own: a template's, a selector's. */
 export function labelErrors(

@@ -4,13 +4,7 @@ import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.js';
 import type { PolicyRule, RoleBinding, Subject } from 'kubernetes-types/rbac/v1.js';
 import type { PriorityClass } from 'kubernetes-types/scheduling/v1.js';
 import type { FieldError } from '../../kind.ts';
-import {
-  duplicateField,
-  forbiddenField,
-  invalidField,
-  requiredField,
-  unsupportedField,
-} from '../field-error.ts';
+import { fieldError } from '../field-error.ts';
 import { sameJson } from '../../registry/json.ts';
 import { isPort, oneOf, portOrName } from './container-rules.ts';
 import { configKey, dnsLabel, dnsSubdomain, labelErrors, nameErrors } from './names.ts';
@@ -33,10 +27,10 @@ function frozenErrors(
   if (!before?.immutable) return [];
   const part = (object: object, field: string) => (object as Record<string, unknown>)[field];
   return [
-    ...(next.immutable ? [] : [forbiddenField('immutable', immutableWords)]),
+    ...(next.immutable ? [] : [fieldError.forbidden('immutable', immutableWords)]),
     ...fields
       .filter((field) => !sameJson(part(next, field) ?? {}, part(before, field) ?? {}))
-      .map((field) => forbiddenField(field, immutableWords)),
+      .map((field) => fieldError.forbidden(field, immutableWords)),
   ];
 }
 
@@ -54,12 +48,12 @@ function secret(next: Secret, before: Secret | undefined): FieldError[] {
   const bytes = Object.values(data).reduce((sum, value) => sum + Math.floor((value.length * 3) / 4), 0);
   if (bytes > maxDataBytes) errors.push(tooLarge('data'));
   for (const key of secretKeys[next.type ?? ''] ?? [])
-    if (data[key] === undefined) errors.push(requiredField(`data[${key}]`));
+    if (data[key] === undefined) errors.push(fieldError.required(`data[${key}]`));
   if (next.type === 'kubernetes.io/basic-auth' && !data['username'] && !data['password'])
-    errors.push(requiredField('data[username]'), requiredField('data[password]'));
+    errors.push(fieldError.required('data[username]'), fieldError.required('data[password]'));
   const account = next.metadata?.annotations?.['kubernetes.io/service-account.name'];
   if (next.type === 'kubernetes.io/service-account-token' && !account)
-    errors.push(requiredField('metadata.annotations[kubernetes.io/service-account.name]'));
+    errors.push(fieldError.required('metadata.annotations[kubernetes.io/service-account.name]'));
   if (!before) return errors;
   return [...errors, ...immutable('type', next.type, before.type), ...frozenErrors(next, before, ['data'])];
 }
@@ -71,7 +65,7 @@ function configMap(next: ConfigMap, before: ConfigMap | undefined): FieldError[]
   );
   for (const key of Object.keys(binaryData))
     if (Object.hasOwn(data, key))
-      errors.push(invalidField(`binaryData[${key}]`, key, 'duplicate of key present in data'));
+      errors.push(fieldError.invalid(`binaryData[${key}]`, key, 'duplicate of key present in data'));
   const bytes = [...Object.values(data), ...Object.values(binaryData)];
   if (bytes.reduce((sum, value) => sum + Buffer.byteLength(value), 0) > maxDataBytes)
     errors.push(tooLarge(''));
@@ -86,24 +80,25 @@ function servicePortErrors(ports: readonly ServicePort[], type: string | undefin
     const errors: FieldError[] = [];
     if (port.name) {
       errors.push(...nameErrors(`${field}.name`, port.name, dnsLabel));
-      if (names.has(port.name)) errors.push(duplicateField(`${field}.name`, port.name));
+      if (names.has(port.name)) errors.push(fieldError.duplicate(`${field}.name`, port.name));
       names.add(port.name);
-    } else if (ports.length > 1) errors.push(requiredField(`${field}.name`));
+    } else if (ports.length > 1) errors.push(fieldError.required(`${field}.name`));
     if (!isPort(port.port))
-      errors.push(invalidField(`${field}.port`, port.port, 'must be between 1 and 65535, inclusive'));
+      errors.push(fieldError.invalid(`${field}.port`, port.port, 'must be between 1 and 65535, inclusive'));
     const number = `${port.protocol}/${port.port}`;
-    if (numbers.has(number)) errors.push(duplicateField(field, { port: port.port, protocol: port.protocol }));
+    if (numbers.has(number))
+      errors.push(fieldError.duplicate(field, { port: port.port, protocol: port.protocol }));
     numbers.add(number);
     errors.push(...oneOf(`${field}.protocol`, port.protocol, ['SCTP', 'TCP', 'UDP']));
     if (port.targetPort) errors.push(...portOrName(port.targetPort, `${field}.targetPort`));
     if (port.nodePort && type === 'ClusterIP')
-      errors.push(forbiddenField(`${field}.nodePort`, "may not be used when `type` is 'ClusterIP'"));
+      errors.push(fieldError.forbidden(`${field}.nodePort`, "may not be used when `type` is 'ClusterIP'"));
     return errors;
   });
 }
 
 function service({ spec }: Service): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const { type, ports = [], clusterIP } = spec;
   const errors = [
     ...servicePortErrors(ports, type),
@@ -113,11 +108,13 @@ function service({ spec }: Service): FieldError[] {
     ...oneOf('spec.internalTrafficPolicy', spec.internalTrafficPolicy, ['Cluster', 'Local']),
   ];
   if (ports.length === 0 && clusterIP !== 'None' && type !== 'ExternalName')
-    errors.push(requiredField('spec.ports'));
+    errors.push(fieldError.required('spec.ports'));
   if (clusterIP === 'None' && (type === 'NodePort' || type === 'LoadBalancer'))
-    errors.push(invalidField('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${type} services`));
+    errors.push(
+      fieldError.invalid('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${type} services`),
+    );
   if (type === 'ExternalName') {
-    if (!spec.externalName) errors.push(requiredField('spec.externalName'));
+    if (!spec.externalName) errors.push(fieldError.required('spec.externalName'));
     else errors.push(...nameErrors('spec.externalName', spec.externalName.replace(/\.$/, ''), dnsSubdomain));
   }
   return errors;
@@ -126,15 +123,18 @@ function service({ spec }: Service): FieldError[] {
 const rbacGroup = 'rbac.authorization.k8s.io';
 
 function subjectErrors(subject: Subject, field: string): FieldError[] {
-  const errors = subject.name ? [] : [requiredField(`${field}.name`)];
+  const errors = subject.name ? [] : [fieldError.required(`${field}.name`)];
   if (subject.kind === 'ServiceAccount') {
-    if (subject.apiGroup) errors.push(unsupportedField(`${field}.apiGroup`, subject.apiGroup, ['']));
-    if (!subject.namespace) errors.push(requiredField(`${field}.namespace`));
+    if (subject.apiGroup) errors.push(fieldError.unsupported(`${field}.apiGroup`, subject.apiGroup, ['']));
+    if (!subject.namespace) errors.push(fieldError.required(`${field}.namespace`));
     if (subject.name) errors.push(...nameErrors(`${field}.name`, subject.name, dnsSubdomain));
     return errors;
   }
   if (subject.kind !== 'User' && subject.kind !== 'Group')
-    return [...errors, unsupportedField(`${field}.kind`, subject.kind, ['ServiceAccount', 'User', 'Group'])];
+    return [
+      ...errors,
+      fieldError.unsupported(`${field}.kind`, subject.kind, ['ServiceAccount', 'User', 'Group']),
+    ];
   return [...errors, ...oneOf(`${field}.apiGroup`, subject.apiGroup, [rbacGroup])];
 }
 
@@ -143,21 +143,21 @@ const binding =
   ({ roleRef, subjects = [] }: RoleBinding, before: RoleBinding | undefined): FieldError[] => [
     ...oneOf('roleRef.apiGroup', roleRef.apiGroup, [rbacGroup]),
     ...oneOf('roleRef.kind', roleRef.kind, kinds),
-    ...(roleRef.name ? [] : [requiredField('roleRef.name')]),
+    ...(roleRef.name ? [] : [fieldError.required('roleRef.name')]),
     ...subjects.flatMap((subject, i) => subjectErrors(subject, `subjects[${i}]`)),
     ...(before && !sameJson(roleRef, before.roleRef)
-      ? [invalidField('roleRef', roleRef, 'cannot change roleRef')]
+      ? [fieldError.invalid('roleRef', roleRef, 'cannot change roleRef')]
       : []),
   ];
 
 function ruleErrors(rule: PolicyRule, field: string, namespaced: boolean): FieldError[] {
   const errors = rule.verbs?.length
     ? []
-    : [requiredField(`${field}.verbs`, 'verbs must contain at least one value')];
+    : [fieldError.required(`${field}.verbs`, 'verbs must contain at least one value')];
   if (rule.nonResourceURLs?.length) {
     if (namespaced)
       errors.push(
-        invalidField(
+        fieldError.invalid(
           `${field}.nonResourceURLs`,
           rule.nonResourceURLs,
           'namespaced rules cannot apply to non-resource URLs',
@@ -165,7 +165,7 @@ function ruleErrors(rule: PolicyRule, field: string, namespaced: boolean): Field
       );
     if (rule.apiGroups?.length || rule.resources?.length || rule.resourceNames?.length)
       errors.push(
-        invalidField(
+        fieldError.invalid(
           `${field}.nonResourceURLs`,
           rule.nonResourceURLs,
           'rules cannot apply to both regular resources and non-resource URLs',
@@ -174,9 +174,13 @@ function ruleErrors(rule: PolicyRule, field: string, namespaced: boolean): Field
     return errors;
   }
   if (!rule.apiGroups?.length)
-    errors.push(requiredField(`${field}.apiGroups`, 'resource rules must supply at least one api group'));
+    errors.push(
+      fieldError.required(`${field}.apiGroups`, 'resource rules must supply at least one api group'),
+    );
   if (!rule.resources?.length)
-    errors.push(requiredField(`${field}.resources`, 'resource rules must supply at least one resource'));
+    errors.push(
+      fieldError.required(`${field}.resources`, 'resource rules must supply at least one resource'),
+    );
   return errors;
 }
 
@@ -189,16 +193,18 @@ function lease({ spec }: Lease): FieldError[] {
   const { leaseDurationSeconds: seconds, leaseTransitions: transitions } = spec ?? {};
   const errors: FieldError[] = [];
   if (seconds !== undefined && seconds <= 0)
-    errors.push(invalidField('spec.leaseDurationSeconds', seconds, 'must be greater than 0'));
+    errors.push(fieldError.invalid('spec.leaseDurationSeconds', seconds, 'must be greater than 0'));
   if (transitions !== undefined && transitions < 0)
-    errors.push(invalidField('spec.leaseTransitions', transitions, 'must be greater than or equal to 0'));
+    errors.push(
+      fieldError.invalid('spec.leaseTransitions', transitions, 'must be greater than or equal to 0'),
+    );
   return errors;
 }
 
 function budget({ spec }: PodDisruptionBudget): FieldError[] {
   const both = spec?.minAvailable !== undefined && spec.maxUnavailable !== undefined;
   return [
-    ...(both ? [invalidField('spec', spec, 'minAvailable and maxUnavailable cannot be both set')] : []),
+    ...(both ? [fieldError.invalid('spec', spec, 'minAvailable and maxUnavailable cannot be both set')] : []),
     ...selectorErrors(spec?.selector, 'spec.selector'),
   ];
 }
@@ -210,10 +216,10 @@ function priorityClass(next: PriorityClass, before: PriorityClass | undefined): 
   const system = next.metadata?.name?.startsWith('system-') ?? false;
   if (!system && next.value > maxUserPriority)
     errors.push(
-      forbiddenField('value', `maximum allowed value of a user defined priority is ${maxUserPriority}`),
+      fieldError.forbidden('value', `maximum allowed value of a user defined priority is ${maxUserPriority}`),
     );
   if (before && (next.value ?? 0) !== (before.value ?? 0))
-    errors.push(forbiddenField('value', 'may not be changed in an update.'));
+    errors.push(fieldError.forbidden('value', 'may not be changed in an update.'));
   return errors;
 }
 

@@ -1,12 +1,6 @@
 import type { Pod, PodSpec, Toleration, Volume } from 'kubernetes-types/core/v1.js';
 import type { FieldError } from '../../kind.ts';
-import {
-  duplicateField,
-  forbiddenField,
-  invalidField,
-  requiredField,
-  unsupportedField,
-} from '../field-error.ts';
+import { fieldError } from '../field-error.ts';
 import { sameJson } from '../../registry/json.ts';
 import { containerErrors, innerPathErrors, oneOf, type PodScope } from './container-rules.ts';
 import { dnsLabel, dnsSubdomain, labelErrors, nameErrors, qualifiedName } from './names.ts';
@@ -24,37 +18,37 @@ const hostPathTypes = [
 
 function modeErrors(mode: number | undefined, field: string): FieldError[] {
   if (mode === undefined || (mode >= 0 && mode <= 0o777)) return [];
-  return [invalidField(field, mode, 'must be a number between 0 and 0777 (octal), both inclusive')];
+  return [fieldError.invalid(field, mode, 'must be a number between 0 and 0777 (octal), both inclusive')];
 }
 
 function sourceErrors(volume: Volume, field: string): FieldError[] {
   const { hostPath, secret, configMap, persistentVolumeClaim, projected, csi } = volume;
   const errors: FieldError[] = [];
   if (hostPath) {
-    if (!hostPath.path) errors.push(requiredField(`${field}.hostPath.path`));
+    if (!hostPath.path) errors.push(fieldError.required(`${field}.hostPath.path`));
     else if (hostPath.path.split('/').includes('..'))
-      errors.push(invalidField(`${field}.hostPath.path`, hostPath.path, "must not contain '..'"));
+      errors.push(fieldError.invalid(`${field}.hostPath.path`, hostPath.path, "must not contain '..'"));
     errors.push(...oneOf(`${field}.hostPath.type`, hostPath.type, hostPathTypes));
   }
-  if (secret && !secret.secretName) errors.push(requiredField(`${field}.secret.secretName`));
-  if (configMap && !configMap.name) errors.push(requiredField(`${field}.configMap.name`));
+  if (secret && !secret.secretName) errors.push(fieldError.required(`${field}.secret.secretName`));
+  if (configMap && !configMap.name) errors.push(fieldError.required(`${field}.configMap.name`));
   if (persistentVolumeClaim && !persistentVolumeClaim.claimName)
-    errors.push(requiredField(`${field}.persistentVolumeClaim.claimName`));
-  if (csi && !csi.driver) errors.push(requiredField(`${field}.csi.driver`));
+    errors.push(fieldError.required(`${field}.persistentVolumeClaim.claimName`));
+  if (csi && !csi.driver) errors.push(fieldError.required(`${field}.csi.driver`));
   for (const name of ['secret', 'configMap', 'downwardAPI', 'projected'] as const)
     errors.push(...modeErrors(volume[name]?.defaultMode, `${field}.${name}.defaultMode`));
   for (const name of ['secret', 'configMap'] as const)
     for (const [i, item] of (volume[name]?.items ?? []).entries()) {
       const own = `${field}.${name}.items[${i}]`;
-      if (!item.key) errors.push(requiredField(`${own}.key`));
-      if (!item.path) errors.push(requiredField(`${own}.path`));
+      if (!item.key) errors.push(fieldError.required(`${own}.key`));
+      if (!item.path) errors.push(fieldError.required(`${own}.path`));
       else errors.push(...innerPathErrors(item.path, `${own}.path`));
       errors.push(...modeErrors(item.mode, `${own}.mode`));
     }
   for (const [i, source] of (projected?.sources ?? []).entries())
     if (Object.keys(source).length > 1)
       errors.push(
-        forbiddenField(`${field}.projected.sources[${i}]`, 'may not specify more than 1 volume type'),
+        fieldError.forbidden(`${field}.projected.sources[${i}]`, 'may not specify more than 1 volume type'),
       );
   return errors;
 }
@@ -67,12 +61,12 @@ function volumeErrors(volumes: readonly Volume[], path: string): FieldError[] {
     const sources = Object.keys(volume).filter((key) => key !== 'name');
     const errors = sources
       .slice(1)
-      .map((source) => forbiddenField(`${field}.${source}`, 'may not specify more than 1 volume type'));
-    if (sources.length === 0) errors.push(requiredField(field, 'must specify a volume type'));
-    if (!name) errors.push(requiredField(`${field}.name`));
+      .map((source) => fieldError.forbidden(`${field}.${source}`, 'may not specify more than 1 volume type'));
+    if (sources.length === 0) errors.push(fieldError.required(field, 'must specify a volume type'));
+    if (!name) errors.push(fieldError.required(`${field}.name`));
     else {
       errors.push(...nameErrors(`${field}.name`, name, dnsLabel));
-      if (names.has(name)) errors.push(duplicateField(`${field}.name`, name));
+      if (names.has(name)) errors.push(fieldError.duplicate(`${field}.name`, name));
       names.add(name);
     }
     return [...errors, ...sourceErrors(volume, field)];
@@ -85,7 +79,7 @@ function tolerationErrors(tolerations: readonly Toleration[], path: string): Fie
     const errors = key ? nameErrors(`${field}.key`, key, qualifiedName) : [];
     if (!key && operator !== 'Exists')
       errors.push(
-        invalidField(
+        fieldError.invalid(
           `${field}.operator`,
           operator ?? '',
           'operator must be Exists when `key` is empty, which means "match all values and all keys"',
@@ -93,11 +87,11 @@ function tolerationErrors(tolerations: readonly Toleration[], path: string): Fie
       );
     if (operator === 'Exists' && value)
       errors.push(
-        invalidField(`${field}.operator`, value, "value must be empty when `operator` is 'Exists'"),
+        fieldError.invalid(`${field}.operator`, value, "value must be empty when `operator` is 'Exists'"),
       );
     if (tolerationSeconds !== undefined && effect !== 'NoExecute')
       errors.push(
-        invalidField(
+        fieldError.invalid(
           `${field}.effect`,
           effect ?? '',
           "effect must be 'NoExecute' when `tolerationSeconds` is set",
@@ -122,11 +116,11 @@ function containersErrors(spec: PodSpec, path: string): FieldError[] {
       const field = `${path}.${part}[${i}]`;
       const errors = containerErrors(container, field, scope, part === 'initContainers');
       if (container.name && names.has(container.name))
-        errors.push(duplicateField(`${field}.name`, container.name));
+        errors.push(fieldError.duplicate(`${field}.name`, container.name));
       names.add(container.name);
       return errors;
     });
-  const none = spec.containers?.length === 0 ? [requiredField(`${path}.containers`)] : [];
+  const none = spec.containers?.length === 0 ? [fieldError.required(`${path}.containers`)] : [];
   return [...none, ...each('initContainers'), ...each('containers')];
 }
 
@@ -149,7 +143,7 @@ export function podSpecErrors(spec: PodSpec, path: string): FieldError[] {
     if (spec[name]) errors.push(...nameErrors(`${path}.${name}`, spec[name], dnsLabel));
   if ((spec.activeDeadlineSeconds ?? 1) < 1)
     errors.push(
-      invalidField(
+      fieldError.invalid(
         `${path}.activeDeadlineSeconds`,
         spec.activeDeadlineSeconds,
         'must be between 1 and 2147483647, inclusive',
@@ -157,7 +151,7 @@ export function podSpecErrors(spec: PodSpec, path: string): FieldError[] {
     );
   if (spec.shareProcessNamespace && spec.hostPID)
     errors.push(
-      invalidField(
+      fieldError.invalid(
         `${path}.shareProcessNamespace`,
         true,
         'ShareProcessNamespace and HostPID cannot both be enabled',
@@ -185,13 +179,13 @@ function podChangeErrors(next: PodSpec, before: PodSpec): FieldError[] {
   const errors: FieldError[] = [];
   const counts = [next.containers.length, next.initContainers?.length ?? 0];
   if (!sameJson(counts, [before.containers.length, before.initContainers?.length ?? 0]))
-    return [forbiddenField('spec.containers', 'pod updates may not add or remove containers')];
+    return [fieldError.forbidden('spec.containers', 'pod updates may not add or remove containers')];
   const old = before.tolerations ?? [];
   const kept = (wanted: Toleration) => (next.tolerations ?? []).some((found) => sameJson(found, wanted));
   // How long something is tolerated may change; that it is tolerated may not.
   if (!old.every((one) => kept(one) || (next.tolerations ?? []).some(({ key }) => key === one.key)))
     errors.push(
-      forbiddenField(
+      fieldError.forbidden(
         'spec.tolerations',
         'existing toleration can not be modified except its tolerationSeconds',
       ),
@@ -199,10 +193,10 @@ function podChangeErrors(next: PodSpec, before: PodSpec): FieldError[] {
   const [now, then] = [fixedPart(next), fixedPart(before)];
   if ((before.terminationGracePeriodSeconds ?? 0) < 0 && next.terminationGracePeriodSeconds === 1)
     now.terminationGracePeriodSeconds = before.terminationGracePeriodSeconds as number;
-  if (!sameJson(now, then)) errors.push(forbiddenField('spec', changeWords));
+  if (!sameJson(now, then)) errors.push(fieldError.forbidden('spec', changeWords));
   if (before.activeDeadlineSeconds !== undefined && next.activeDeadlineSeconds === undefined)
     errors.push(
-      invalidField(
+      fieldError.invalid(
         'spec.activeDeadlineSeconds',
         null,
         'must not update from a positive integer to nil value',
@@ -213,7 +207,7 @@ function podChangeErrors(next: PodSpec, before: PodSpec): FieldError[] {
 
 export function podErrors(pod: Pod, before: Pod | undefined): FieldError[] {
   const { spec } = pod;
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const errors = podSpecErrors(spec, 'spec');
   return before?.spec ? [...errors, ...podChangeErrors(spec, before.spec)] : errors;
 }
@@ -226,21 +220,21 @@ export function templateErrors(
   const path = 'spec.template';
   const spec = template?.spec;
   const errors = labelErrors(template?.metadata?.labels, `${path}.labels`);
-  if (!spec) return [...errors, requiredField(`${path}.spec.containers`)];
+  if (!spec) return [...errors, fieldError.required(`${path}.spec.containers`)];
   errors.push(...podSpecErrors(spec, `${path}.spec`));
   const policy = spec.restartPolicy ?? 'Always';
   if (restartPolicies.includes(policy) && !restart.includes(policy))
     errors.push(
       restart.length === 1
-        ? unsupportedField(`${path}.spec.restartPolicy`, policy, restart)
-        : requiredField(
+        ? fieldError.unsupported(`${path}.spec.restartPolicy`, policy, restart)
+        : fieldError.required(
             `${path}.spec.restartPolicy`,
             `valid values: ${restart.map((value) => JSON.stringify(value)).join(', ')}`,
           ),
     );
   if (spec.activeDeadlineSeconds !== undefined && restart.length === 1)
     errors.push(
-      forbiddenField(
+      fieldError.forbidden(
         `${path}.spec.activeDeadlineSeconds`,
         `activeDeadlineSeconds in pod template is not supported`,
       ),

@@ -7,13 +7,7 @@ import type {
 import type { CSIDriver, CSINode, StorageClass, VolumeAttachment } from 'kubernetes-types/storage/v1.js';
 import { compareQuantity, parseQuantity } from '../../../../lib/quantity.ts';
 import type { FieldError, Json } from '../../kind.ts';
-import {
-  duplicateField,
-  forbiddenField,
-  invalidField,
-  requiredField,
-  unsupportedField,
-} from '../field-error.ts';
+import { fieldError } from '../field-error.ts';
 import { sameJson } from '../../registry/json.ts';
 import { oneOf } from './container-rules.ts';
 import { dnsSubdomain, nameErrors, qualifiedName } from './names.ts';
@@ -24,19 +18,21 @@ const volumeModes = ['Block', 'Filesystem'];
 const reclaimPolicies = ['Delete', 'Recycle', 'Retain'];
 
 function modeErrors(given: readonly string[] | undefined, path: string): FieldError[] {
-  if (!given?.length) return [requiredField(path, 'at least 1 access mode is required')];
+  if (!given?.length) return [fieldError.required(path, 'at least 1 access mode is required')];
   const errors = given
     .filter((mode) => !modes.includes(mode))
-    .map((mode) => unsupportedField(path, mode, modes));
+    .map((mode) => fieldError.unsupported(path, mode, modes));
   if (given.length > 1 && given.includes('ReadWriteOncePod'))
-    errors.push(forbiddenField(path, 'may not use ReadWriteOncePod with other access modes'));
+    errors.push(fieldError.forbidden(path, 'may not use ReadWriteOncePod with other access modes'));
   return errors;
 }
 
 function sizeErrors(size: string | number | undefined, path: string): FieldError[] {
-  if (size === undefined) return [requiredField(path)];
+  if (size === undefined) return [fieldError.required(path)];
   const quantity = parseQuantity(size);
-  return quantity && quantity.milli <= 0n ? [invalidField(path, size, 'must be greater than zero')] : [];
+  return quantity && quantity.milli <= 0n
+    ? [fieldError.invalid(path, size, 'must be greater than zero')]
+    : [];
 }
 
 function classErrors(name: string | undefined, path: string): FieldError[] {
@@ -53,7 +49,7 @@ function claimSpecErrors(spec: PersistentVolumeClaimSpec): FieldError[] {
     ...(spec.dataSource && spec.dataSourceRef && !spec.dataSourceRef.namespace
       ? sameJson(spec.dataSource, spec.dataSourceRef)
         ? []
-        : [invalidField('spec', '', 'must match dataSourceRef')]
+        : [fieldError.invalid('spec', '', 'must match dataSourceRef')]
       : []),
   ];
 }
@@ -78,7 +74,7 @@ function claimChangeErrors(next: PersistentVolumeClaim, before: PersistentVolume
     const held = parseQuantity(before.status.capacity?.['storage'] ?? '');
     if (asked && had && compareQuantity(asked, had) < 0 && (!held || compareQuantity(asked, held) < 0))
       errors.push(
-        forbiddenField('spec.resources.requests.storage', 'field can not be less than status.capacity'),
+        fieldError.forbidden('spec.resources.requests.storage', 'field can not be less than status.capacity'),
       );
     if (now.resources?.requests) delete now.resources.requests['storage'];
     if (then.resources?.requests) delete then.resources.requests['storage'];
@@ -88,14 +84,14 @@ function claimChangeErrors(next: PersistentVolumeClaim, before: PersistentVolume
   }
   delete now.volumeAttributesClassName;
   delete then.volumeAttributesClassName;
-  if (!sameJson(now, then)) errors.push(forbiddenField('spec', claimWords));
+  if (!sameJson(now, then)) errors.push(fieldError.forbidden('spec', claimWords));
   return errors;
 }
 
 const betaClass = 'volume.beta.kubernetes.io/storage-class';
 
 function claim(next: PersistentVolumeClaim, before: PersistentVolumeClaim | undefined): FieldError[] {
-  if (!next.spec) return [requiredField('spec')];
+  if (!next.spec) return [fieldError.required('spec')];
   return [...claimSpecErrors(next.spec), ...(before ? claimChangeErrors(next, before) : [])];
 }
 
@@ -131,39 +127,39 @@ function sourceOf(spec: PersistentVolumeSpec): Json {
 }
 
 function volume({ spec }: PersistentVolume, before: PersistentVolume | undefined): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const sources = Object.keys(spec).filter((field) => !plainFields.has(field));
   const errors = [
     ...modeErrors(spec.accessModes, 'spec.accessModes'),
     ...(spec.capacity
       ? sizeErrors(spec.capacity['storage'], 'spec.capacity[storage]')
-      : [requiredField('spec.capacity')]),
+      : [fieldError.required('spec.capacity')]),
     ...classErrors(spec.storageClassName, 'spec.storageClassName'),
     ...oneOf('spec.volumeMode', spec.volumeMode, volumeModes),
     ...oneOf('spec.persistentVolumeReclaimPolicy', spec.persistentVolumeReclaimPolicy, reclaimPolicies),
     ...sources
       .slice(1)
-      .map((source) => forbiddenField(`spec.${source}`, 'may not specify more than 1 volume type')),
+      .map((source) => fieldError.forbidden(`spec.${source}`, 'may not specify more than 1 volume type')),
   ];
-  if (sources.length === 0) errors.push(requiredField('spec', 'must specify a volume type'));
+  if (sources.length === 0) errors.push(fieldError.required('spec', 'must specify a volume type'));
   const { hostPath, csi, local } = spec;
-  if (hostPath && !hostPath.path) errors.push(requiredField('spec.hostPath.path'));
+  if (hostPath && !hostPath.path) errors.push(fieldError.required('spec.hostPath.path'));
   if (hostPath?.path === '/' && spec.persistentVolumeReclaimPolicy === 'Recycle')
     errors.push(
-      forbiddenField(
+      fieldError.forbidden(
         'spec.persistentVolumeReclaimPolicy',
         "may not be 'recycle' for a hostPath mount of '/'",
       ),
     );
-  if (csi && !csi.driver) errors.push(requiredField('spec.csi.driver'));
-  if (csi && !csi.volumeHandle) errors.push(requiredField('spec.csi.volumeHandle'));
+  if (csi && !csi.driver) errors.push(fieldError.required('spec.csi.driver'));
+  if (csi && !csi.volumeHandle) errors.push(fieldError.required('spec.csi.volumeHandle'));
   if (local && !spec.nodeAffinity)
-    errors.push(requiredField('spec.nodeAffinity', 'Local volume requires node affinity'));
+    errors.push(fieldError.required('spec.nodeAffinity', 'Local volume requires node affinity'));
   const old = before?.spec;
   if (!old) return errors;
   if (!sameJson(sourceOf(spec), sourceOf(old)))
     errors.push(
-      forbiddenField(
+      fieldError.forbidden(
         'spec.persistentvolumesource',
         'spec.persistentvolumesource is immutable after creation',
       ),
@@ -176,9 +172,9 @@ function volume({ spec }: PersistentVolume, before: PersistentVolume | undefined
 function storageClass(next: StorageClass, before: StorageClass | undefined): FieldError[] {
   const errors = next.provisioner
     ? nameErrors('provisioner', next.provisioner.toLowerCase(), qualifiedName)
-    : [requiredField('provisioner')];
+    : [fieldError.required('provisioner')];
   for (const key of Object.keys(next.parameters ?? {}))
-    if (key === '') errors.push(invalidField('parameters', key, 'field can not be empty.'));
+    if (key === '') errors.push(fieldError.invalid('parameters', key, 'field can not be empty.'));
   errors.push(
     ...oneOf('reclaimPolicy', next.reclaimPolicy, reclaimPolicies),
     ...oneOf('volumeBindingMode', next.volumeBindingMode, ['Immediate', 'WaitForFirstConsumer']),
@@ -187,7 +183,7 @@ function storageClass(next: StorageClass, before: StorageClass | undefined): Fie
   for (const field of ['parameters', 'provisioner', 'reclaimPolicy'] as const)
     // No parameters, and an empty list of them, are the same.
     if (!sameJson(next[field] ?? {}, before[field] ?? {}))
-      errors.push(forbiddenField(field, `updates to ${field} are forbidden.`));
+      errors.push(fieldError.forbidden(field, `updates to ${field} are forbidden.`));
   return [...errors, ...immutable('volumeBindingMode', next.volumeBindingMode, before.volumeBindingMode)];
 }
 
@@ -219,25 +215,28 @@ function csiNode({ spec }: CSINode, before: CSINode | undefined): FieldError[] {
   return (spec?.drivers ?? []).flatMap((driver, i) => {
     const field = `spec.drivers[${i}]`;
     const errors: FieldError[] = [];
-    if (!driver.name) errors.push(requiredField(`${field}.name`));
-    else if (names.has(driver.name)) errors.push(duplicateField(`${field}.name`, driver.name));
+    if (!driver.name) errors.push(fieldError.required(`${field}.name`));
+    else if (names.has(driver.name)) errors.push(fieldError.duplicate(`${field}.name`, driver.name));
     names.add(driver.name);
-    if (!driver.nodeID) errors.push(requiredField(`${field}.nodeID`));
+    if (!driver.nodeID) errors.push(fieldError.required(`${field}.nodeID`));
     const old = before?.spec?.drivers?.find(({ name }) => name === driver.name);
     if (old && old.nodeID !== driver.nodeID)
-      errors.push(invalidField(`${field}.nodeID`, driver.nodeID, 'field is immutable'));
+      errors.push(fieldError.invalid(`${field}.nodeID`, driver.nodeID, 'field is immutable'));
     return errors;
   });
 }
 
 function attachment({ spec }: VolumeAttachment, before: VolumeAttachment | undefined): FieldError[] {
   const errors: FieldError[] = [];
-  if (!spec?.attacher) errors.push(requiredField('spec.attacher'));
-  if (!spec?.nodeName) errors.push(requiredField('spec.nodeName'));
+  if (!spec?.attacher) errors.push(fieldError.required('spec.attacher'));
+  if (!spec?.nodeName) errors.push(fieldError.required('spec.nodeName'));
   const { persistentVolumeName, inlineVolumeSpec } = spec?.source ?? {};
   if (!persistentVolumeName && !inlineVolumeSpec)
     errors.push(
-      requiredField('spec.source', 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'),
+      fieldError.required(
+        'spec.source',
+        'must specify exactly one of inlineVolumeSpec and persistentVolumeName',
+      ),
     );
   return before ? [...errors, ...immutable('spec', spec, before.spec)] : errors;
 }

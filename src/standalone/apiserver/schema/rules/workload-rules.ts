@@ -3,17 +3,17 @@ import type { CronJob, Job } from 'kubernetes-types/batch/v1.js';
 import type { PodTemplateSpec } from 'kubernetes-types/core/v1.js';
 import type { LabelSelector } from 'kubernetes-types/meta/v1.js';
 import type { FieldError, Json } from '../../kind.ts';
-import { forbiddenField, invalidField, requiredField } from '../field-error.ts';
+import { fieldError } from '../field-error.ts';
 import { sameJson } from '../../registry/json.ts';
 import { oneOf } from './container-rules.ts';
 import { labelErrors, nameErrors, qualifiedName } from './names.ts';
 import { templateErrors } from './pod-rules.ts';
 
 export const immutable = (field: string, next: unknown, before: unknown): FieldError[] =>
-  sameJson(next, before) ? [] : [invalidField(field, next, 'field is immutable')];
+  sameJson(next, before) ? [] : [fieldError.invalid(field, next, 'field is immutable')];
 
 const notNegative = (field: string, value: number | undefined): FieldError[] =>
-  (value ?? 0) < 0 ? [invalidField(field, value, 'must be greater than or equal to 0')] : [];
+  (value ?? 0) < 0 ? [fieldError.invalid(field, value, 'must be greater than or equal to 0')] : [];
 
 type Labels = Readonly<Record<string, string>>;
 const operators = ['DoesNotExist', 'Exists', 'In', 'NotIn'];
@@ -38,13 +38,15 @@ export function selectorErrors(selector: LabelSelector | undefined, path: string
     const field = `${path}.matchExpressions[${i}]`;
     errors.push(...nameErrors(`${field}.key`, key, qualifiedName));
     if (!operators.includes(operator))
-      errors.push(invalidField(`${field}.operator`, operator, 'not a valid selector operator'));
+      errors.push(fieldError.invalid(`${field}.operator`, operator, 'not a valid selector operator'));
     const listed = operator === 'In' || operator === 'NotIn';
     if (listed && !values?.length)
-      errors.push(requiredField(`${field}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
+      errors.push(
+        fieldError.required(`${field}.values`, "must be specified when `operator` is 'In' or 'NotIn'"),
+      );
     if (!listed && values?.length)
       errors.push(
-        forbiddenField(
+        fieldError.forbidden(
           `${field}.values`,
           "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
         ),
@@ -59,14 +61,14 @@ function ownSelectorErrors(
   template: PodTemplateSpec | undefined,
   kind: string,
 ): FieldError[] {
-  if (!selector) return [requiredField('spec.selector')];
+  if (!selector) return [fieldError.required('spec.selector')];
   const errors = selectorErrors(selector, 'spec.selector');
   const terms = Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions ?? []).length;
   if (terms === 0)
-    errors.push(invalidField('spec.selector', selector, `empty selector is invalid for ${kind}`));
+    errors.push(fieldError.invalid('spec.selector', selector, `empty selector is invalid for ${kind}`));
   else if (errors.length === 0 && !selects(selector, template?.metadata?.labels ?? {}))
     errors.push(
-      invalidField(
+      fieldError.invalid(
         'spec.template.metadata.labels',
         template?.metadata?.labels ?? {},
         '`selector` does not match template `labels`',
@@ -90,7 +92,7 @@ function rollingErrors(
     // A surge may be more than all there are.
     else if (value !== undefined && !(name === 'maxSurge' ? /^\d+%$/ : amount).test(value))
       errors.push(
-        invalidField(
+        fieldError.invalid(
           `${path}.${name}`,
           value,
           "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
@@ -100,13 +102,17 @@ function rollingErrors(
   const zero = (value: number | string | undefined) => value === 0 || value === '0%';
   if (zero(rolling.maxUnavailable) && zero(rolling.maxSurge))
     errors.push(
-      invalidField(`${path}.maxUnavailable`, rolling.maxUnavailable, 'may not be 0 when `maxSurge` is 0'),
+      fieldError.invalid(
+        `${path}.maxUnavailable`,
+        rolling.maxUnavailable,
+        'may not be 0 when `maxSurge` is 0',
+      ),
     );
   return errors;
 }
 
 function deployment({ spec }: Deployment, before: Deployment | undefined): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const { strategy } = spec;
   const errors = [
     ...notNegative('spec.replicas', spec.replicas),
@@ -118,7 +124,7 @@ function deployment({ spec }: Deployment, before: Deployment | undefined): Field
   ];
   if (strategy?.type === 'Recreate' && strategy.rollingUpdate)
     errors.push(
-      forbiddenField(
+      fieldError.forbidden(
         'spec.strategy.rollingUpdate',
         "may not be specified when strategy `type` is 'Recreate'",
       ),
@@ -126,7 +132,7 @@ function deployment({ spec }: Deployment, before: Deployment | undefined): Field
   else errors.push(...rollingErrors(strategy?.rollingUpdate, 'spec.strategy.rollingUpdate'));
   if ((spec.progressDeadlineSeconds ?? 600) <= (spec.minReadySeconds ?? 0))
     errors.push(
-      invalidField(
+      fieldError.invalid(
         'spec.progressDeadlineSeconds',
         spec.progressDeadlineSeconds,
         'must be greater than minReadySeconds',
@@ -136,19 +142,19 @@ function deployment({ spec }: Deployment, before: Deployment | undefined): Field
 }
 
 function replicaSet({ spec }: ReplicaSet, before: ReplicaSet | undefined): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const errors = [
     ...notNegative('spec.replicas', spec.replicas),
     ...notNegative('spec.minReadySeconds', spec.minReadySeconds),
     ...ownSelectorErrors(spec.selector, spec.template, 'replica set'),
     // A set without a template scales nothing up, but it is allowed.
-    ...(spec.template ? templateErrors(spec.template, always) : [requiredField('spec.template')]),
+    ...(spec.template ? templateErrors(spec.template, always) : [fieldError.required('spec.template')]),
   ];
   return before ? [...errors, ...immutable('spec.selector', spec.selector, before.spec?.selector)] : errors;
 }
 
 function daemonSet({ spec }: DaemonSet, before: DaemonSet | undefined): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const errors = [
     ...notNegative('spec.minReadySeconds', spec.minReadySeconds),
     ...ownSelectorErrors(spec.selector, spec.template, 'daemonset'),
@@ -170,7 +176,7 @@ const statefulChangeable = [
 ];
 
 function statefulSet({ spec }: StatefulSet, before: StatefulSet | undefined): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const errors = [
     ...notNegative('spec.replicas', spec.replicas),
     ...notNegative('spec.minReadySeconds', spec.minReadySeconds),
@@ -185,7 +191,7 @@ function statefulSet({ spec }: StatefulSet, before: StatefulSet | undefined): Fi
     ) as Json;
   if (before && !sameJson(fixed({ spec }), fixed(before)))
     errors.push(
-      forbiddenField(
+      fieldError.forbidden(
         'spec',
         "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
       ),
@@ -215,7 +221,7 @@ function unscheduled(template: PodTemplateSpec): Json {
 }
 
 function job({ spec }: Job, before: Job | undefined): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   const errors = [
     ...jobNumbers.flatMap((name) => notNegative(`spec.${name}`, spec[name])),
     ...selectorErrors(spec.selector, 'spec.selector'),
@@ -223,7 +229,7 @@ function job({ spec }: Job, before: Job | undefined): FieldError[] {
     ...oneOf('spec.completionMode', spec.completionMode, ['NonIndexed', 'Indexed']),
   ];
   if (spec.completionMode === 'Indexed' && spec.completions === undefined)
-    errors.push(requiredField('spec.completions', 'when completion mode is Indexed'));
+    errors.push(fieldError.required('spec.completions', 'when completion mode is Indexed'));
   const old = before?.spec;
   if (!before || !old) return errors;
   if (spec.completionMode !== 'Indexed')
@@ -237,14 +243,15 @@ function job({ spec }: Job, before: Job | undefined): FieldError[] {
   const [now, then] = waits
     ? [unscheduled(spec.template), unscheduled(old.template)]
     : [spec.template, old.template];
-  if (!sameJson(now, then)) errors.push(invalidField('spec.template', spec.template, 'field is immutable'));
+  if (!sameJson(now, then))
+    errors.push(fieldError.invalid('spec.template', spec.template, 'field is immutable'));
   return errors;
 }
 
 function cronJob({ spec }: CronJob): FieldError[] {
-  if (!spec) return [requiredField('spec')];
+  if (!spec) return [fieldError.required('spec')];
   return [
-    ...(spec.schedule ? [] : [requiredField('spec.schedule')]),
+    ...(spec.schedule ? [] : [fieldError.required('spec.schedule')]),
     ...oneOf('spec.concurrencyPolicy', spec.concurrencyPolicy, ['Allow', 'Forbid', 'Replace']),
   ];
 }
