@@ -14,6 +14,7 @@ async function bench() {
   const clock = virtualClock();
   const log: string[] = [];
   let broken = new Set<string>();
+  const underWay = new Set<Promise<unknown>>();
   const contender = (identity: string) => {
     const stop = new AbortController();
     const gate =
@@ -21,7 +22,9 @@ async function bench() {
       async (...args: A): Promise<R> => {
         if (broken.has(identity))
           throw new KubeError({ status: 0, reason: 'Unreachable', message: 'cut off' });
-        return await call(...args);
+        const made = call(...args);
+        underWay.add(made);
+        return await made.finally(() => underWay.delete(made));
       };
     const own: KubeClient = {
       ...client,
@@ -51,10 +54,19 @@ async function bench() {
     });
     return { stop, ended };
   };
+  // Calls take real time, so the clock stands still until they are through: a second is one on any machine.
+  const settled = async () => {
+    for (;;) {
+      await clock.advance(0);
+      if (underWay.size === 0) return;
+      await Promise.allSettled(underWay);
+    }
+  };
   const pass = async (ms: number) => {
+    await settled();
     for (let left = ms; left > 0; left -= 1_000) {
       await clock.advance(Math.min(1_000, left));
-      await new Promise((resolve) => setTimeout(resolve, 8)); // Calls take real time.
+      await settled();
     }
   };
   return { client, contender, log, pass, cut: (...identities: string[]) => (broken = new Set(identities)) };
