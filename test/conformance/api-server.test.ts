@@ -90,9 +90,7 @@ describe('the API over etcd', () => {
     expect(refused.code).toBe(504);
     expect(refused.body['kind']).toBe('Status');
     await etcd.start();
-    await expect
-      .poll(async () => (await call('POST', maps, map('after'))).code, { timeout: 10_000 })
-      .toBe(201);
+    await expect.poll(async () => (await call('POST', maps, map('after'))).code).toBe(201);
     await expect
       .poll(() => watch.events.map((event) => event['object']?.['metadata']?.['name']))
       .toEqual(['after']);

@@ -219,10 +219,10 @@ describe('everyday commands', () => {
     const watching = spawn('kubectl', ['get', 'cm', 'waited', '-w', '-o', 'jsonpath={.data.k} '], { env });
     let seen = '';
     watching.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
-    await expect.poll(() => seen, { timeout: 10_000 }).toContain('1');
+    await expect.poll(() => seen).toContain('1');
     await ok('patch configmap waited', ['--type=merge', '-p', '{"data":{"k":"2"}}']);
     expect((await waiting).code).toBe(0);
-    await expect.poll(() => seen, { timeout: 10_000 }).toContain('2');
+    await expect.poll(() => seen).toContain('2');
     watching.kill();
     const gone = kubectl('wait cm/waited --for=delete --timeout=20s');
     await ok('delete cm waited');

@@ -73,9 +73,9 @@ test('orphan: the dependents stay, without their owner', async () => {
   const { signal } = running;
   const root = await running.create(ConfigMaps, named('root'));
   await running.create(Secrets, named('kept', [ownedBy(root)]));
-  // The collector has to know of the dependent, as it does of everything a moment after it is made.
-  await running.until(Secrets, there('kept'));
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  // The collector has to know of the dependent: once it has taken a later one away, it does.
+  await running.create(Secrets, named('stale', [{ ...ownedBy(root), uid: 'not-that-one' }]));
+  await running.until(Secrets, gone('stale'));
   await running.client.delete(
     ConfigMaps,
     { namespace: 'default', name: 'root' },
