@@ -41,13 +41,8 @@ async function start(
     );
   return { client, manager, registry, stopping, running, signal, make };
 }
-const until = async (ready: () => boolean | Promise<boolean>) => {
-  const limit = Date.now() + 5_000;
-  while (!(await ready())) {
-    if (Date.now() > limit) throw new Error(`did not happen: ${String(ready)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-};
+const until = (ready: () => boolean | Promise<boolean>) =>
+  expect.poll(ready, { interval: 5, message: String(ready) }).toBe(true);
 const ref = (name: string) => ({ namespace: 'default', name });
 
 test('the newest object is reconciled, by its name, and its end is told', async () => {

@@ -7,7 +7,7 @@ import { enterScope, startScopeArgs, untilScopeGone } from './systemd-scope.ts';
 
 const id = '1a2b3c4d';
 const scope = `sys/fs/cgroup/holdfast.slice/holdfast-${id}.scope`;
-const signal = AbortSignal.timeout(10_000);
+const { signal } = new AbortController();
 let root: string;
 let calls: string[][];
 

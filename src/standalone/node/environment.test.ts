@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { containerEnvironment, serviceEnvironment } from './environment.ts';
 import type { PodReferences } from './references.ts';
 
-const signal = AbortSignal.timeout(5_000);
+const { signal } = new AbortController();
 const objects: Record<string, Record<string, string>> = {
   'configmap d/conf': { key: 'value', 'a.b': 'dots' },
   'secret d/sec': { word: 'hush' },

@@ -6,7 +6,7 @@ import { resolveImage } from '../images/image-table.ts';
 import { imageResolver, type ImageResolver } from './image-resolution.ts';
 import type { ImageCalls } from './runtime.ts';
 
-const signal = AbortSignal.timeout(5_000);
+const { signal } = new AbortController();
 let folder: string;
 let resolver: ImageResolver;
 const present = new Set<string>();

@@ -40,10 +40,7 @@ const sleeper = (name: string, story: string[], change: Partial<Unit> = {}): Uni
   ...change,
 });
 
-const until = async (what: () => boolean) => {
-  for (let turn = 0; turn < 400 && !what(); turn++) await new Promise((resolve) => setTimeout(resolve, 10));
-  expect(what()).toBe(true);
-};
+const until = (what: () => boolean) => expect.poll(what, { interval: 10, message: String(what) }).toBe(true);
 const supervise = (units: readonly Unit[]) =>
   superviseUnits({ units, recordDir, clock: systemClock, log: silentLogger });
 

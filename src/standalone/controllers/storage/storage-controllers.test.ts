@@ -29,7 +29,7 @@ let running: Promise<void>;
 let stop: AbortController;
 /** The time of events. */
 let clock: VirtualClock;
-const options = { signal: AbortSignal.timeout(60_000), timeoutMs: 5000 };
+const options = { signal: new AbortController().signal, timeoutMs: 15_000 };
 
 beforeEach(async () => {
   api = await startTestApi();
@@ -91,14 +91,15 @@ const waitForClaim = (name: string, accept: (found: PersistentVolumeClaim | unde
 const waitForVolume = (name: string, accept: (found: PersistentVolume | undefined) => boolean) =>
   waitForObject(client, PersistentVolumes, { name }, accept, options);
 const eventOf = async (name: string, reason: string): Promise<string> => {
-  for (let turn = 0; turn < 100; turn++) {
+  let message: string | undefined;
+  const look = async () => {
     await clock.advance(1_000);
     const { items } = await client.list(Events, { namespace: 'default' }, options);
-    const found = items.find((one) => one.involvedObject.name === name && one.reason === reason);
-    if (found) return found.message ?? '';
-    await systemClock.sleep(20);
-  }
-  throw new Error(`no event ${reason} for ${name}`);
+    message = items.find((one) => one.involvedObject.name === name && one.reason === reason)?.message;
+    return message;
+  };
+  await expect.poll(look, { interval: 20, message: `event ${reason} of ${name}` }).toBeDefined();
+  return message ?? '';
 };
 
 test('a claim and a volume find each other; the volume is released when the claim goes', async () => {

@@ -54,7 +54,7 @@ async function plugin(
     await rm(join(folder, file), { force: true });
   };
 }
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 15_000, interval: 10 });
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'plugins-'));
