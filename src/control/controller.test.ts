@@ -41,8 +41,8 @@ async function start(
     );
   return { client, manager, registry, stopping, running, signal, make };
 }
-const until = (ready: () => boolean | Promise<boolean>) =>
-  expect.poll(ready, { interval: 5, message: String(ready) }).toBe(true);
+const until = async (ready: () => boolean | Promise<boolean>) =>
+  await expect.poll(ready, { interval: 5, message: String(ready) }).toBe(true);
 const ref = (name: string) => ({ namespace: 'default', name });
 
 test('the newest object is reconciled, by its name, and its end is told', async () => {

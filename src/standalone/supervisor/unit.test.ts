@@ -40,7 +40,8 @@ const sleeper = (name: string, story: string[], change: Partial<Unit> = {}): Uni
   ...change,
 });
 
-const until = (what: () => boolean) => expect.poll(what, { interval: 10, message: String(what) }).toBe(true);
+const until = async (what: () => boolean) =>
+  await expect.poll(what, { interval: 10, message: String(what) }).toBe(true);
 const supervise = (units: readonly Unit[]) =>
   superviseUnits({ units, recordDir, clock: systemClock, log: silentLogger });
 

@@ -111,12 +111,12 @@ describe('list', () => {
   test('a version from the future is waited for, then refused', async () => {
     const clock = virtualClock();
     const slow = await startTestApi({ clock });
-    let answered = false;
+    const ends: string[] = [];
     const waiting = callsTo(slow.url)
       .call('GET', `${maps}?resourceVersion=1000`)
-      .finally(() => (answered = true));
-    // However long the call takes to get there, time goes on only where somebody waits for it.
-    while (!answered) {
+      .finally(() => ends.push('answered'));
+    // However long the call takes to get there: time goes on until it is answered.
+    while (ends.length === 0) {
       await new Promise((resolve) => setTimeout(resolve, 5));
       await clock.advance(100);
     }

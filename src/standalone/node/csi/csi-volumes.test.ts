@@ -133,7 +133,7 @@ async function attach(at: string): Promise<void> {
   );
 }
 
-const until = (what: string) => expect.poll(() => done, { interval: 10 }).toContain(what);
+const until = async (what: string) => await expect.poll(() => done, { interval: 10 }).toContain(what);
 const setup = (): Promise<MountedClaim> => volumes.setup(pod, claim.name, false, options.signal);
 
 test('the use is told and the secret read while the volume is being attached', async () => {
