@@ -21,6 +21,7 @@ export const reasons = {
   LeftoverData: 'A node holds data of another cluster where this one wants to keep its own.',
   DoNotReconcile: 'The label ceph.rook.io/do-not-reconcile is set.',
   // Waits of a cluster.
+  FormerObjectsLeaving: 'Objects of an earlier cluster of this name are still being removed.',
   NodesMissing: 'There are fewer usable nodes than the spec needs.',
   VersionUnknown: 'The Ceph version in the image is being looked up.',
   VersionUnsupported: 'The Ceph version in the image is not supported.',

@@ -4,6 +4,7 @@ import { Secrets } from '../api/core.ts';
 import { refOf, type Stored } from '../api/resource.ts';
 import type { CacheSet } from '../kube/cache-set.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { LeavingError } from './leaving.ts';
 import { ownedObjects } from './objects.ts';
 
 const { signal } = new AbortController();
@@ -60,6 +61,26 @@ describe('what lasts as long as its owner', () => {
     });
     expect(asked).toEqual(['get', 'create']);
   });
+});
+
+test.each([
+  ['belongs to an earlier owner of that name', stored('another')],
+  ['is being deleted', stored('one', { deletionTimestamp: '2026-01-01T00:00:00Z' })],
+])('what is made once is not taken over where it %s: it is about to go', async (_, live) => {
+  const { asked, objects } = bench(undefined, live);
+  await expect(objects.createOnce(Secrets, wanted('one'), signal)).rejects.toThrow(LeavingError);
+  expect(asked).toEqual(['get']);
+});
+
+test.each([
+  ['has no owner: somebody restored it', stored('one', { ownerReferences: [] })],
+  [
+    'has an owner of another name',
+    stored('one', { ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'c', uid: 'another' }] }),
+  ],
+])('what is made once is taken as it is where it %s', async (_, live) => {
+  const { objects } = bench(undefined, live);
+  expect(await objects.createOnce(Secrets, wanted('one'), signal)).toBe(live);
 });
 
 test('the next look sees what was merged, before any watch brings it', async () => {

@@ -3,6 +3,7 @@ import { refOf, type KubeObject, type ObjectRef, type Resource, type Stored } fr
 import type { CacheSet } from '../kube/cache-set.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isAlreadyExists } from '../kube/errors.ts';
+import { isLeaving, LeavingError } from './leaving.ts';
 
 export const fieldManager = 'holdfast-operator';
 const hashAnnotation = 'holdfast.io/applied';
@@ -26,7 +27,10 @@ export interface OwnedObjects {
    * where this very content was applied before, so it costs nothing to ask each time.
    */
   ensure<T extends KubeObject>(resource: Resource<T>, wanted: T, signal: AbortSignal): Promise<Stored<T>>;
-  /** Creates it, or answers the one that is there, read from the API: for keys and ids, made exactly once. */
+  /**
+   * Creates it, or answers the one that is there, read from the API: for keys and ids, made exactly once.
+   * Throws LeavingError where the one that is there is on its way out.
+   */
   createOnce<T extends KubeObject>(resource: Resource<T>, wanted: T, signal: AbortSignal): Promise<Stored<T>>;
   /**
    * As `createOnce`, for what stays as long as its owner does: where the cache has it with that owner, the
@@ -86,8 +90,13 @@ export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects
       return applied;
     },
     async createOnce(resource, wanted, signal) {
+      const staying = (object: Stored<typeof wanted>) => {
+        if (isLeaving(object, wanted.metadata?.ownerReferences))
+          throw new LeavingError(resource.kind, refOf(object));
+        return object;
+      };
       const found = await client.get(resource, refOf(wanted), { signal });
-      if (found) return found;
+      if (found) return staying(found);
       try {
         return await client.create(resource, wanted, { signal, fieldManager });
       } catch (error) {
@@ -95,7 +104,7 @@ export function ownedObjects(client: KubeClient, caches: CacheSet): OwnedObjects
         if (!isAlreadyExists(error)) throw error;
         const theirs = await client.get(resource, refOf(wanted), { signal });
         if (!theirs) throw error;
-        return theirs;
+        return staying(theirs);
       }
     },
     async createLasting(resource, wanted, signal) {

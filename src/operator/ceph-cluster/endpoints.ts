@@ -1,5 +1,6 @@
 import type { ConfigMap } from 'kubernetes-types/core/v1.js';
 import { ConfigMaps } from '../../api/core.ts';
+import { isLeaving, LeavingError } from '../leaving.ts';
 import type { ClusterWork } from './work.ts';
 
 export const endpointsName = 'rook-ceph-mon-endpoints';
@@ -25,6 +26,17 @@ export async function recordedMons(work: ClusterWork): Promise<RecordedMons> {
   const known = await work.objects.get(ConfigMaps, ref, work.signal);
   const ours = known?.metadata.ownerReferences?.some(({ uid }) => uid === work.cluster.metadata.uid);
   return readEndpoints(ours ? known : undefined);
+}
+
+/**
+ * The same as the API has it, whoever wrote it: one that was restored by hand counts. Throws LeavingError
+ * where it is a former cluster's: the Services that it names go with it.
+ */
+export async function newestRecord(work: ClusterWork): Promise<RecordedMons> {
+  const ref = { namespace: work.namespace, name: endpointsName };
+  const record = await work.kube.get(ConfigMaps, ref, { signal: work.signal });
+  if (record && isLeaving(record, [work.owner])) throw new LeavingError(ConfigMaps.kind, ref);
+  return readEndpoints(record);
 }
 
 /** `[v2:IP:3300,v1:IP:6789],...`, empty where there are none. */

@@ -2,14 +2,7 @@ import type { Node, Service } from 'kubernetes-types/core/v1.js';
 import { ConfigMaps, Nodes, Secrets, Services } from '../../api/core.ts';
 import type { Stored } from '../../api/resource.ts';
 import { daemonLabels, selectorLabels } from './daemon-labels.ts';
-import {
-  endpointsMap,
-  endpointsName,
-  monHostOf,
-  readEndpoints,
-  recordedMons,
-  type PlannedMon,
-} from './endpoints.ts';
+import { endpointsMap, monHostOf, newestRecord, recordedMons, type PlannedMon } from './endpoints.ts';
 import { encoded } from './identity.ts';
 import { isUsableNode, nodeAddress, nodeHostname } from './nodes.ts';
 import { hostNetworkOf, type ClusterWork, type Wait } from './work.ts';
@@ -31,13 +24,11 @@ export function monLetter(index: number): string {
  * and that are not there yet are planned all at once and recorded before any of them starts.
  */
 export async function ensureMonPlan(work: ClusterWork): Promise<MonPlan | Wait> {
-  const { objects, signal, namespace } = work;
-  const ref = { namespace, name: endpointsName };
+  const { objects, signal } = work;
   const count = work.cluster.spec.mon?.count ?? 3;
   const seen = await recordedMons(work);
   // A record that has all of them is settled; what is still to be planned is planned on the newest one.
-  const recorded =
-    seen.mons.length >= count ? seen : readEndpoints(await work.kube.get(ConfigMaps, ref, { signal }));
+  const recorded = seen.mons.length >= count ? seen : await newestRecord(work);
   const missing = count - recorded.mons.length;
   if (missing <= 0) return planOf(work, recorded.mons);
 

@@ -1,10 +1,22 @@
 import type { Deployment } from 'kubernetes-types/apps/v1.js';
 import type { Stored } from '../../api/resource.ts';
+import type { LeavingError } from '../leaving.ts';
 import type { HealthLook } from './health.ts';
 import type { OsdState } from './osds.ts';
 import type { ClusterWork, Wait } from './work.ts';
 
 const soonMs = 150; // Bring-up is a chain of short waits on things that send no event.
+
+/** A cluster that is made anew waits for what the one before it leaves behind. */
+export const waitsForRemoval = (error: LeavingError): Wait[] => [
+  {
+    step: 'identity',
+    reason: 'FormerObjectsLeaving',
+    message: error.message,
+    recheckMs: soonMs,
+    limitMs: 60_000,
+  },
+];
 
 /** What the cluster still waits for on its way to its mons. */
 export function waitsForMons(mons: readonly Stored<Deployment>[]): Wait[] {
@@ -53,7 +65,8 @@ export function waitsFor(work: ClusterWork, look: HealthLook, osds: OsdState): W
       'no disk became an OSD; status.storage.nodes has a verdict with its reason for each',
       10_000,
     );
-  if (status.osds.up < osds.wanted.length)
-    wait('osds', 'OsdsStarting', `${status.osds.up} of ${osds.wanted.length} OSDs are up`);
+  const { wanted, starting } = osds;
+  if (starting.length > 0)
+    wait('osds', 'OsdsStarting', `${wanted.length - starting.length} of ${wanted.length} OSDs are up`);
   return waits;
 }

@@ -9,6 +9,7 @@ import { writeStatus } from '../../control/status.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { controllerReference } from '../../kube/owner-reference.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { isLeavingError } from '../leaving.ts';
 import { fieldsNotHonoured } from '../not-honoured.ts';
 import type { OwnedObjects } from '../objects.ts';
 import type { OperatorImages } from '../settings.ts';
@@ -29,7 +30,7 @@ import { ensureMgrs } from './mgrs.ts';
 import { ensureMonPlan } from './mon-plan.ts';
 import { ensureMons } from './mons.ts';
 import { ensureOsds, startPreparing, type OsdState } from './osds.ts';
-import { waitsFor, waitsForMons } from './readiness.ts';
+import { waitsFor, waitsForMons, waitsForRemoval } from './readiness.ts';
 import { liveRookOperator } from './rook-operator.ts';
 import { clusterStatus, type ClusterFindings } from './status.ts';
 import { storageNodes, type StorageNode } from './storage-nodes.ts';
@@ -150,7 +151,21 @@ async function runSteps(
       outcome: requeueAfter(othersMs),
     };
   }
+  try {
+    return await bringUp(deps, work, base, applied, proofs);
+  } catch (error) {
+    if (!isLeavingError(error)) throw error;
+    return ended(base, waitsForRemoval(error));
+  }
+}
 
+async function bringUp(
+  deps: ClusterDeps,
+  work: ClusterWork,
+  base: ClusterFindings,
+  applied: AppliedConfig,
+  proofs: Map<string, number>,
+): Promise<Turn> {
   const identity = await ensureIdentity(work);
   const nodes = await storageNodes(work);
   // Preparing disks takes longest, so it starts first; nothing of it needs the mons.
