@@ -26,6 +26,8 @@ export interface OsdState {
   readonly preparing: readonly string[];
   /** OSDs that should be up. */
   readonly wanted: readonly number[];
+  /** Those of them that are not; the verdicts say the same, for they come from the same look at Ceph. */
+  readonly starting: readonly number[];
   /** `node1: mon-a, mon-b` where dataDirHostPath holds mons of another cluster. */
   readonly foreignMons: readonly string[];
 }
@@ -49,10 +51,12 @@ export async function ensureOsds(
   const states: NodeState[] = [];
   // One node after the other only for the numbers, which takes milliseconds.
   for (const look of looks) states.push(await advance(work, look, identity, ceph, known, numbers));
+  const wanted = states.flatMap((state) => state.osds);
   return {
     nodes: states.map((state) => state.status),
     preparing: states.filter((state) => state.preparing).map((state) => state.status.node ?? ''),
-    wanted: states.flatMap((state) => state.osds),
+    wanted,
+    starting: wanted.filter((id) => !known?.some((osd) => osd.id === id && osd.up)),
     foreignMons: looks.flatMap(({ node, report }) =>
       report?.foreignMons?.length ? [`${node.hostname}: ${report.foreignMons.join(', ')}`] : [],
     ),
