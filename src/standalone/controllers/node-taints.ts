@@ -29,7 +29,8 @@ export function wantedTaints(node: Node, nowMs: number): Taint[] {
       known ?? { key, effect, ...(effect === 'NoExecute' ? { timeAdded: secondTime(nowMs) } : {}) },
     );
   };
-  const ready = conditionOf(node, 'Ready')?.status ?? 'Unknown';
+  // One that has said nothing yet is starting; only silence makes it unreachable.
+  const ready = conditionOf(node, 'Ready')?.status ?? 'False';
   if (ready !== 'True') {
     const key = ready === 'Unknown' ? unreachable : notReady;
     add(key, 'NoSchedule');

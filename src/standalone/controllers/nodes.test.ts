@@ -35,6 +35,16 @@ async function pass(running: Bench, clock: VirtualClock, ms: number, alive: read
   }
 }
 
+test('a node that has said nothing yet is not ready, and unreachable only after its time to start', async () => {
+  const { running, clock } = await start();
+  await running.create(Nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' } });
+  const taintedAs = (name: string) =>
+    running.until(Nodes, (nodes) => keys(nodes[0]?.spec?.taints).includes(`${name}:NoExecute`));
+  await taintedAs('not-ready');
+  await clock.advance(61_000);
+  await taintedAs('unreachable');
+});
+
 test('a silent node is lost after 40 s, its pods leave service, and it comes back with a heartbeat', async () => {
   const { running, clock } = await start();
   await addNode(running, 'n1');
