@@ -11,6 +11,7 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import { patchStatus } from '../../src/kube/patch.ts';
 import { waitForObject } from '../../src/kube/wait.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { bluestoreLabelBlock } from '../support/bluestore-label-block.ts';
 import { run, standaloneInstance } from '../support/standalone.ts';
 import { findTestTree } from '../support/tree.ts';
 
@@ -24,6 +25,12 @@ const namespace = 'rook-ceph';
 const signal = AbortSignal.timeout(600_000);
 const preciousUuid = '11111111-2222-4333-8444-555555555555';
 const foreignFsid = '0f0f0f0f-1111-4222-8333-444444444444';
+const foreignLabel = bluestoreLabelBlock('aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee', {
+  ceph_fsid: foreignFsid,
+  whoami: '7',
+  ready: 'ready',
+  magic: 'ceph osd volume v026',
+});
 
 let client: KubeClient;
 let precious: readonly DiskMark[];
@@ -61,29 +68,7 @@ async function loopOf(file: string): Promise<string> {
   return loop;
 }
 
-/** The first block of a BlueStore device of another cluster, in Ceph's own layout. */
-function foreignLabel(): Buffer {
-  const text = (value: string) => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(Buffer.byteLength(value));
-    return Buffer.concat([length, Buffer.from(value)]);
-  };
-  const meta = { ceph_fsid: foreignFsid, whoami: '7', ready: 'ready', magic: 'ceph osd volume v026' };
-  const uuid = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
-  const count = Buffer.alloc(4);
-  count.writeUInt32LE(Object.keys(meta).length);
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(6n * 1024n ** 3n);
-  const body = [Buffer.from(uuid.replaceAll('-', ''), 'hex'), size, Buffer.alloc(8), text('main'), count];
-  for (const [key, value] of Object.entries(meta)) body.push(text(key), text(value));
-  const encoded = Buffer.concat(body);
-  const head = Buffer.from([2, 1, 0, 0, 0, 0]);
-  head.writeUInt32LE(encoded.length, 2);
-  const block = Buffer.alloc(4096);
-  Buffer.concat([Buffer.from(`bluestore block device\n${uuid}\n`), head, encoded]).copy(block);
-  return block;
-}
-
+/** A filesystem on the fourth disk, and an OSD of another cluster on the fifth. */
 async function signDisks(): Promise<void> {
   const { path } = await findTestTree();
   const mkfs = [join(path, 'usr/lib/x86_64-linux-gnu'), join(path, 'usr/sbin/mkfs.ext4')] as const;
@@ -94,7 +79,7 @@ async function signDisks(): Promise<void> {
   for (const loop of loops) {
     const handle = await open(loop, 'r+');
     try {
-      if (loop === loops[1]) await handle.write(foreignLabel(), 0, 4096, 0);
+      if (loop === loops[1]) await handle.write(foreignLabel, 0, foreignLabel.length, 0);
       await handle.sync();
     } finally {
       await handle.close();

@@ -1,133 +1,34 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
-import type { Container, Pod } from 'kubernetes-types/core/v1.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { WebSocket } from 'ws';
 import * as core from '../../src/api/core.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { startNodeRig, type NodeRig } from '../support/node-rig.ts';
+import type { NodeRig } from '../support/node-rig.ts';
+import {
+  forever,
+  isReady,
+  namespace,
+  rigContainers,
+  rigPods,
+  shell,
+  startRigWithRole,
+} from '../support/rig-pods.ts';
 
 const signal = AbortSignal.timeout(420_000);
-const namespace = 'default';
 let rig: NodeRig;
+const { until, createPod, getPod, ready, inPhase, deletePod, reasons } = rigPods(() => rig, signal);
+const { logOf, exec } = rigContainers(() => rig);
+const tasks = async () =>
+  (await rig.inside('/usr/bin/ctr', '-n', 'k8s.io', 'tasks', 'ls', '-q')).trim().split('\n').sort();
+const kubelet = (...path: string[]) => join(rig.spec.folder, 'kubelet', ...path);
 
 beforeAll(async () => {
-  rig = await startNodeRig('fe57c0df', signal);
-  // What controllers make on a whole system.
-  await rig.client.create(core.ServiceAccounts, { metadata: { name: 'default', namespace } }, { signal });
-  await rig.client.create(
-    core.ConfigMaps,
-    { metadata: { name: 'kube-root-ca.crt', namespace }, data: { 'ca.crt': rig.api.ca } },
-    { signal },
-  );
-  await rig.startRole();
+  rig = await startRigWithRole('fe57c0df', signal);
 });
 afterAll(async () => {
   await rig?.close();
 });
-
-async function until<T>(
-  what: string,
-  look: () => Promise<T | undefined | false>,
-  limitMs = 30_000,
-): Promise<T> {
-  const endMs = Date.now() + limitMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (Date.now() > endMs)
-      throw new Error(
-        `never: ${what}\n${(await rig.roleLog()).split('\n').slice(-12).join('\n').slice(-6000)}`,
-      );
-    await systemClock.sleep(50, signal);
-  }
-}
-
-const shell = (script: string, over: Partial<Container> = {}): Container => ({
-  name: 'main',
-  image: 'debian:12',
-  command: ['/bin/bash', '-c', script],
-  ...over,
-});
-// Ends at once on TERM: as process 1 a shell would ignore it.
-const forever = 'trap "exit 0" TERM; while :; do sleep 0.2; done';
-
-async function createPod(name: string, spec: Partial<NonNullable<Pod['spec']>>): Promise<void> {
-  const pod = {
-    metadata: { name, namespace, labels: { app: name } },
-    spec: { nodeName: 'n1', terminationGracePeriodSeconds: 5, containers: [shell(forever)], ...spec },
-  };
-  await rig.client.create(core.Pods, pod, { signal });
-}
-const getPod = (name: string) => rig.client.get(core.Pods, { namespace, name }, { signal });
-const isReady = (pod: Pod | undefined) =>
-  pod?.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
-const ready = (name: string, limitMs?: number) =>
-  until(
-    `${name} is ready`,
-    async () => {
-      const pod = await getPod(name);
-      return isReady(pod) && pod;
-    },
-    limitMs,
-  );
-const inPhase = (name: string, phase: string) =>
-  until(`${name} is ${phase}`, async () => {
-    const pod = await getPod(name);
-    return pod?.status?.phase === phase && pod;
-  });
-async function deletePod(name: string, gracePeriodSeconds?: number): Promise<void> {
-  await rig.client.delete(
-    core.Pods,
-    { namespace, name },
-    { signal, ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }) },
-  );
-  await until(`${name} is gone`, async () => (await getPod(name)) === undefined);
-}
-
-function call(path: string): Promise<{ status: number; body: string }> {
-  const { host, port, ca, cert, key } = rig.api;
-  return new Promise((resolve, reject) => {
-    httpsRequest({ host, port, ca, cert, key, path }, (response) => {
-      let body = '';
-      response.on('data', (chunk: Buffer) => (body += chunk.toString()));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-    })
-      .on('error', reject)
-      .end();
-  });
-}
-const logOf = async (name: string, query = '') =>
-  (await call(`/api/v1/namespaces/${namespace}/pods/${name}/log${query}`)).body;
-
-/** kubectl's exec over a websocket: stdout, stderr and the exit status. */
-function exec(name: string, ...command: string[]): Promise<{ out: string; err: string; status: string }> {
-  const { host, port, ca, cert, key } = rig.api;
-  const query = command.map((one) => `command=${encodeURIComponent(one)}`).join('&');
-  const url = `wss://${host}:${port}/api/v1/namespaces/${namespace}/pods/${name}/exec?stdout=true&stderr=true&${query}`;
-  return new Promise((resolve, reject) => {
-    const channels = ['', '', '', ''];
-    const socket = new WebSocket(url, ['v4.channel.k8s.io'], { ca, cert, key });
-    socket.on('message', (data: Buffer) => (channels[data[0] ?? 0] += data.subarray(1).toString()));
-    socket.on('error', reject);
-    socket.on('close', () =>
-      resolve({ out: channels[1] ?? '', err: channels[2] ?? '', status: channels[3] ?? '' }),
-    );
-  });
-}
-const reasons = async (name: string) =>
-  (
-    await rig.client.list(
-      core.Events,
-      { namespace, fieldSelector: `involvedObject.name=${name}` },
-      { signal },
-    )
-  ).items.map((event) => `${event.reason}: ${event.message}`);
-const tasks = async () =>
-  (await rig.inside('/usr/bin/ctr', '-n', 'k8s.io', 'tasks', 'ls', '-q')).trim().split('\n').sort();
-const kubelet = (...path: string[]) => join(rig.spec.folder, 'kubelet', ...path);
 
 describe('the node', () => {
   test('registers, is Ready, and holds its lease', async () => {
@@ -407,201 +308,6 @@ describe('services', () => {
     expect(await rig.inside('/bin/bash', '-c', curl('10.254.89.250'))).toBe('000');
     expect(Date.now() - before).toBeLessThan(1_500); // Refused, not lost.
     await deletePod('web');
-  });
-});
-
-describe('CSI volumes', () => {
-  const driver = 'test.csi.example';
-  const handle = 'volume-1';
-  const attachment = `csi-${createHash('sha256').update(`${handle}${driver}n1`).digest('hex')}`;
-  const calls = () =>
-    readFileSync(join(rig.spec.folder, 'rook/csi/calls'), 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => line.trim());
-  const inUse = async () =>
-    (await rig.client.get(core.Nodes, { name: 'n1' }, { signal }))?.status?.volumesInUse ?? [];
-  const attach = (attached: boolean) =>
-    rig.client.patch(
-      core.VolumeAttachments,
-      { name: attachment },
-      { type: 'merge', body: { status: { attached, attachmentMetadata: { device: 'dev7' } } } },
-      { signal, subresource: 'status' },
-    );
-  const withClaim = {
-    securityContext: { fsGroup: 2000 },
-    volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'claim' } }],
-    containers: [
-      shell(`date > /v/$HOSTNAME; ${forever}`, { volumeMounts: [{ name: 'v', mountPath: '/v' }] }),
-    ],
-  };
-
-  test('a driver registers, and the node says its id and topology', async () => {
-    await rig.startHelper('hostpath-csi', driver, 'id-of-n1', '/var/lib/rook/csi', '/var/lib/kubelet');
-    const node = await until(
-      'CSINode has it',
-      async () => await rig.client.get(core.CSINodes, { name: 'n1' }, { signal }),
-    );
-    expect(node.spec?.drivers).toEqual([
-      { name: driver, nodeID: 'id-of-n1', topologyKeys: ['topology.test/zone'], allocatable: { count: 7 } },
-    ]);
-    await until(
-      'the plugin was told',
-      async () => existsSync(join(rig.spec.folder, 'rook/csi/calls')) && calls()[0] === 'registered true',
-    );
-  });
-
-  test('a volume is in use before it is attached, staged once, and shared by two pods', async () => {
-    const { client } = rig;
-    await client.create(
-      core.CSIDrivers,
-      {
-        metadata: { name: driver },
-        spec: { attachRequired: true, podInfoOnMount: true, fsGroupPolicy: 'File' },
-      },
-      { signal },
-    );
-    const claim = await client.create(
-      core.PersistentVolumeClaims,
-      {
-        metadata: { name: 'claim', namespace },
-        spec: {
-          accessModes: ['ReadWriteOnce'],
-          resources: { requests: { storage: '1Gi' } },
-          volumeName: 'pv',
-          storageClassName: '',
-        },
-      },
-      { signal },
-    );
-    await client.create(
-      core.PersistentVolumes,
-      {
-        metadata: { name: 'pv' },
-        spec: {
-          accessModes: ['ReadWriteOnce'],
-          capacity: { storage: '1Gi' },
-          claimRef: { namespace, name: 'claim', uid: claim.metadata.uid },
-          csi: { driver, volumeHandle: handle, fsType: 'ext4' },
-        },
-      },
-      { signal },
-    );
-    const bound = { type: 'merge' as const, body: { status: { phase: 'Bound' } } };
-    await client.patch(core.PersistentVolumeClaims, { namespace, name: 'claim' }, bound, {
-      signal,
-      subresource: 'status',
-    });
-    await createPod('user-1', withClaim);
-    await until('the volume is in use', async () =>
-      (await inUse()).includes(`kubernetes.io/csi/${driver}^${handle}`),
-    );
-    expect(calls().filter((line) => line.startsWith('stage'))).toEqual([]);
-    await client.create(
-      core.VolumeAttachments,
-      {
-        metadata: { name: attachment },
-        spec: { attacher: driver, nodeName: 'n1', source: { persistentVolumeName: 'pv' } },
-      },
-      { signal },
-    );
-    await attach(true);
-    await ready('user-1');
-    await createPod('user-2', withClaim);
-    await ready('user-2');
-    expect(calls()).toEqual([
-      'registered true',
-      `stage ${handle} dev7 0`,
-      `publish ${handle} user-1`,
-      `publish ${handle} user-2`,
-    ]);
-    expect((await exec('user-2', '/bin/stat', '-c', '%g %a', '/v')).out).toMatch(/^2000 27/);
-    expect(readdirSync(join(rig.spec.folder, 'rook/csi/data', handle)).sort()).toEqual(['user-1', 'user-2']);
-  });
-
-  test('growth is finished on the node', async () => {
-    const { client } = rig;
-    await client.patch(
-      core.PersistentVolumes,
-      { name: 'pv' },
-      { type: 'merge', body: { spec: { capacity: { storage: '2Gi' } } } },
-      { signal },
-    );
-    const conditions = [{ type: 'FileSystemResizePending', status: 'True' }];
-    await client.patch(
-      core.PersistentVolumeClaims,
-      { namespace, name: 'claim' },
-      { type: 'merge', body: { status: { conditions } } },
-      { signal, subresource: 'status' },
-    );
-    await until('the claim says its size', async () => {
-      const claim = await client.get(core.PersistentVolumeClaims, { namespace, name: 'claim' }, { signal });
-      return claim?.status?.capacity?.['storage'] === '2Gi' && (claim.status.conditions ?? []).length === 0;
-    });
-    expect(calls()).toContain(`expand ${handle} ${2 * 1024 ** 3}`);
-  });
-
-  test('the last user unstages, even where the node role died in between; nothing is deleted through a mount', async () => {
-    await deletePod('user-1');
-    expect(calls().at(-1)).toBe(`unpublish ${handle}`);
-    await rig.stopRole('SIGKILL');
-    await rig.client.delete(core.Pods, { namespace, name: 'user-2' }, { signal, gracePeriodSeconds: 0 });
-    await rig.startRole();
-    await until('it is unstaged', async () => calls().at(-1) === `unstage ${handle}`);
-    await until('it is no longer in use', async () => (await inUse()).length === 0);
-    expect(readdirSync(join(rig.spec.folder, 'rook/csi/data', handle)).sort()).toEqual(['user-1', 'user-2']);
-    expect(await rig.inside('/bin/cat', '/proc/mounts')).not.toContain('kubernetes.io~csi');
-  });
-  test('a raw device comes into the pod as a device', async () => {
-    const { client } = rig;
-    const claim = await client.create(
-      core.PersistentVolumeClaims,
-      {
-        metadata: { name: 'raw', namespace },
-        spec: {
-          accessModes: ['ReadWriteOnce'],
-          volumeMode: 'Block',
-          resources: { requests: { storage: '1Gi' } },
-          volumeName: 'raw',
-          storageClassName: '',
-        },
-      },
-      { signal },
-    );
-    await client.create(
-      core.PersistentVolumes,
-      {
-        metadata: { name: 'raw' },
-        spec: {
-          accessModes: ['ReadWriteOnce'],
-          volumeMode: 'Block',
-          capacity: { storage: '1Gi' },
-          claimRef: { namespace, name: 'raw', uid: claim.metadata.uid },
-          csi: { driver, volumeHandle: 'raw-1' },
-        },
-      },
-      { signal },
-    );
-    const bound = { type: 'merge' as const, body: { status: { phase: 'Bound' } } };
-    const claimRef = { namespace, name: 'raw' };
-    await client.patch(core.PersistentVolumeClaims, claimRef, bound, { signal, subresource: 'status' });
-    const name = `csi-${createHash('sha256').update(`raw-1${driver}n1`).digest('hex')}`;
-    const spec = { attacher: driver, nodeName: 'n1', source: { persistentVolumeName: 'raw' } };
-    await client.create(core.VolumeAttachments, { metadata: { name }, spec }, { signal });
-    const attached = { type: 'merge' as const, body: { status: { attached: true } } };
-    await client.patch(core.VolumeAttachments, { name }, attached, { signal, subresource: 'status' });
-    await createPod('raw', {
-      volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'raw' } }],
-      containers: [shell(forever, { volumeDevices: [{ name: 'v', devicePath: '/dev/data' }] })],
-    });
-    await ready('raw');
-    expect((await exec('raw', '/bin/bash', '-c', 'head -c 3 /dev/data | od -An -tx1')).out).toBe(
-      ' 00 00 00\n',
-    );
-    await deletePod('raw');
-    expect(calls().slice(-2)).toEqual(['unpublish raw-1', 'unstage raw-1']);
-    await until('it is no longer in use', async () => (await inUse()).length === 0);
-    expect(await rig.inside('/bin/cat', '/proc/mounts')).not.toContain('volumeDevices');
   });
 });
 

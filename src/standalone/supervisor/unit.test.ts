@@ -66,14 +66,20 @@ test('starts in the order of needs, restarts what dies with what needs it, and s
   expect(story).toEqual(['stop b', 'stop a']);
 });
 
+/** A supervisor that starts `a` and ends; the process runs on. */
+async function supervisedOnce(story: string[]) {
+  const stop = new AbortController();
+  const supervision = supervise([sleeper('a', story)]);
+  const running = supervision.run(stop.signal);
+  await until(() => supervision.states()[0]?.phase === 'running');
+  stop.abort();
+  await running;
+  return supervision;
+}
+
 test('a supervisor that comes after finds the processes running and starts nothing', async () => {
   const story: string[] = [];
-  const first = new AbortController();
-  const one = supervise([sleeper('a', story)]);
-  const oneRuns = one.run(first.signal);
-  await until(() => one.states()[0]?.phase === 'running');
-  first.abort();
-  await oneRuns;
+  const one = await supervisedOnce(story);
 
   const second = new AbortController();
   const two = supervise([sleeper('a', story)]);
@@ -87,12 +93,7 @@ test('a supervisor that comes after finds the processes running and starts nothi
 
 test('another version stops the old process before it starts the new one', async () => {
   const story: string[] = [];
-  const first = new AbortController();
-  const one = supervise([sleeper('a', story)]);
-  const oneRuns = one.run(first.signal);
-  await until(() => one.states()[0]?.phase === 'running');
-  first.abort();
-  await oneRuns;
+  await supervisedOnce(story);
 
   const second = new AbortController();
   const two = supervise([sleeper('a', story, { version: 'v2' })]);

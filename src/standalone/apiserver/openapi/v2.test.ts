@@ -2,48 +2,34 @@ import { expect, test } from 'vitest';
 import type { JsonObject } from '../kind.ts';
 import { builtinKinds } from '../schema/builtin-kinds.ts';
 import { kindsOfCrd } from '../schema/crd.ts';
+import { cephClusterCrd } from '../../../../test/support/cephcluster-crd.ts';
 import { openApiV2Json, openApiV2Protobuf } from './v2.ts';
 
-const crd = {
-  spec: {
-    group: 'ceph.rook.io',
-    scope: 'Namespaced',
-    names: { kind: 'CephCluster', plural: 'cephclusters' },
-    versions: [
-      {
-        name: 'v1',
-        served: true,
-        schema: {
-          openAPIV3Schema: {
-            type: 'object',
-            description: 'A Ceph cluster. Übergrößen too.',
-            properties: {
-              spec: {
-                type: 'object',
-                required: ['mon'],
-                properties: {
-                  mon: {
-                    type: 'object',
-                    properties: { count: { type: 'integer', format: 'int32', default: 3 } },
-                  },
-                  mode: { type: 'string', enum: ['a', 'b'] },
-                  port: {
-                    'x-kubernetes-int-or-string': true,
-                    anyOf: [{ type: 'integer' }, { type: 'string' }],
-                  },
-                  maybe: { type: 'string', nullable: true },
-                  free: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
-                  labels: { type: 'object', additionalProperties: { type: 'string' } },
-                  hosts: { type: 'array', items: { type: 'string' }, 'x-kubernetes-list-type': 'set' },
-                },
-              },
-            },
-          },
+const crd = cephClusterCrd({
+  type: 'object',
+  description: 'A Ceph cluster. Übergrößen too.',
+  properties: {
+    spec: {
+      type: 'object',
+      required: ['mon'],
+      properties: {
+        mon: {
+          type: 'object',
+          properties: { count: { type: 'integer', format: 'int32', default: 3 } },
         },
+        mode: { type: 'string', enum: ['a', 'b'] },
+        port: {
+          'x-kubernetes-int-or-string': true,
+          anyOf: [{ type: 'integer' }, { type: 'string' }],
+        },
+        maybe: { type: 'string', nullable: true },
+        free: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+        labels: { type: 'object', additionalProperties: { type: 'string' } },
+        hosts: { type: 'array', items: { type: 'string' }, 'x-kubernetes-list-type': 'set' },
       },
-    ],
+    },
   },
-};
+});
 const kinds = [...builtinKinds(), ...kindsOfCrd(crd).kinds];
 
 interface Message {

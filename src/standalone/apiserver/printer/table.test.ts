@@ -3,6 +3,7 @@ import type { ApiObject, Json, JsonObject, KindInfo } from '../kind.ts';
 import { builtinKinds } from '../schema/builtin-kinds.ts';
 import { kindsOfCrd } from '../schema/crd.ts';
 import { toTable } from './table.ts';
+import { cephClusterCrd } from '../../../../test/support/cephcluster-crd.ts';
 
 const nowMs = Date.parse('2026-03-01T12:00:00Z');
 const created = '2026-03-01T10:30:00Z';
@@ -182,30 +183,21 @@ const column = (name: string, type: string, jsonPath: string, priority = 0) => (
   jsonPath,
   priority,
 });
-const crd = {
-  spec: {
-    group: 'ceph.rook.io',
-    scope: 'Namespaced',
-    names: { kind: 'CephCluster', plural: 'cephclusters' },
-    versions: [
-      {
-        name: 'v1',
-        served: true,
-        schema: { openAPIV3Schema: { type: 'object' } },
-        additionalPrinterColumns: [
-          column('DataDirHostPath', 'string', '.spec.dataDirHostPath'),
-          column('MonCount', 'string', '.spec.mon.count'),
-          column('Age', 'date', '.metadata.creationTimestamp'),
-          column('Ready', 'string', '.status.conditions[?(@.type=="Ready")].status'),
-          column('Osds', 'integer', '.status.osds'),
-          column('Paused', 'boolean', '.spec.paused', 1),
-          column('Changed', 'date', '.status.changed'),
-          column('Hosts', 'string', '.status.hosts'),
-        ],
-      },
+const crd = cephClusterCrd(
+  { type: 'object' },
+  {
+    additionalPrinterColumns: [
+      column('DataDirHostPath', 'string', '.spec.dataDirHostPath'),
+      column('MonCount', 'string', '.spec.mon.count'),
+      column('Age', 'date', '.metadata.creationTimestamp'),
+      column('Ready', 'string', '.status.conditions[?(@.type=="Ready")].status'),
+      column('Osds', 'integer', '.status.osds'),
+      column('Paused', 'boolean', '.spec.paused', 1),
+      column('Changed', 'date', '.status.changed'),
+      column('Hosts', 'string', '.status.hosts'),
     ],
   },
-};
+);
 
 test("a custom kind's columns", () => {
   const [kind] = kindsOfCrd(crd).kinds;

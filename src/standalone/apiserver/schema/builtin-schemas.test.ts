@@ -6,6 +6,7 @@ import { pruned } from './prune.ts';
 import { validate } from './validate.ts';
 import { kindsOfCrd } from './crd.ts';
 import { withDefaults } from './defaults.ts';
+import { cephClusterCrd } from '../../../../test/support/cephcluster-crd.ts';
 
 const schemaOf = (kind: string): StructuralSchema => {
   const found = builtinKinds().find((k) => k.kind === kind);
@@ -64,37 +65,26 @@ test('all that is wrong is said at once', () => {
 });
 
 test('a CRD version: bounds in its own words, defaults, unknown fields, columns', () => {
-  const { kinds, errors } = kindsOfCrd({
-    spec: {
-      group: 'ceph.rook.io',
-      scope: 'Namespaced',
-      names: { kind: 'CephCluster', plural: 'cephclusters' },
-      versions: [
-        {
-          name: 'v1',
-          served: true,
-          subresources: { status: {} },
-          schema: {
-            openAPIV3Schema: {
-              type: 'object',
-              properties: {
-                spec: {
-                  type: 'object',
-                  properties: {
-                    mon: {
-                      type: 'object',
-                      default: {},
-                      properties: { count: { type: 'integer', maximum: 9, default: 3 } },
-                    },
-                  },
-                },
+  const { kinds, errors } = kindsOfCrd(
+    cephClusterCrd(
+      {
+        type: 'object',
+        properties: {
+          spec: {
+            type: 'object',
+            properties: {
+              mon: {
+                type: 'object',
+                default: {},
+                properties: { count: { type: 'integer', maximum: 9, default: 3 } },
               },
             },
           },
         },
-      ],
-    },
-  });
+      },
+      { subresources: { status: {} } },
+    ),
+  );
   expect(errors).toEqual([]);
   const [kind] = kinds;
   expect(kind?.columns.map((c) => c.name)).toEqual(['Age']);
