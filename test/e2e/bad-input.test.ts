@@ -13,6 +13,7 @@ import { waitForObject } from '../../src/kube/wait.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { bluestoreLabelBlock } from '../support/bluestore-label-block.ts';
 import { run, standaloneInstance } from '../support/standalone.ts';
+import { tellOnFailure } from '../support/tell-on-failure.ts';
 import { findTestTree } from '../support/tree.ts';
 
 // What users get wrong, and bad luck, against a whole instance with real disks and a real Ceph cluster: each
@@ -21,6 +22,7 @@ import { findTestTree } from '../support/tree.ts';
 
 const dataDir = '/var/lib/hf-e2e-input';
 const instance = standaloneInstance(dataDir);
+tellOnFailure(instance);
 const namespace = 'rook-ceph';
 const signal = AbortSignal.timeout(600_000);
 const preciousUuid = '11111111-2222-4333-8444-555555555555';
