@@ -56,7 +56,8 @@ export function createManager(deps: ManagerDeps): Manager {
     ];
     const all = Promise.all(runs);
     all.catch(() => undefined);
-    await Promise.race([all, stopLimit(signal, log)]);
+    using limit = stopLimit(signal, log);
+    await Promise.race([all, limit.over]);
   };
   const manager: Manager = {
     caches,
@@ -100,17 +101,27 @@ async function keepRunning(task: Task, clock: Clock, log: Logger, signal: AbortS
   }
 }
 
-/** Resolves some time after the abort: work that ignores it must not keep the process up. */
-function stopLimit(signal: AbortSignal, log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    const onAbort = () => {
-      const timer = setTimeout(() => {
-        log.warn({ stopLimitMs }, 'work did not stop in time');
-        resolve();
-      }, stopLimitMs);
-      timer.unref();
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
+/** `over` resolves some time after the abort: work that ignores it must not keep the process up. */
+function stopLimit(signal: AbortSignal, log: Logger): Disposable & { readonly over: Promise<void> } {
+  let timer: NodeJS.Timeout | undefined;
+  let end: () => void = () => undefined;
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
   });
+  const onAbort = () => {
+    timer = setTimeout(() => {
+      log.warn({ stopLimitMs }, 'work did not stop in time');
+      end();
+    }, stopLimitMs);
+    timer.unref();
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  return {
+    over,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    },
+  };
 }

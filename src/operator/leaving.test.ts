@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from 'vitest';
 import { ConfigMaps, Secrets } from '../api/core.ts';
 import type { Resource } from '../api/resource.ts';
-import { namespace, startOperatorBench, type OperatorBench } from '../../test/support/operator-bench.ts';
+import { startOperatorBench, type OperatorBench } from '../../test/support/operator-bench.ts';
+import { namespace } from '../../test/support/operator-node-double.ts';
 
 let bench: OperatorBench;
 afterEach(async () => await bench.close());

@@ -6,12 +6,8 @@ import { ConfigMaps, CSIDrivers, DaemonSets, Deployments, Pods, Secrets, Service
 import { deletedImagesObject } from '../ceph/pools.ts';
 import { isInvalid } from '../kube/errors.ts';
 import { patchStatus } from '../kube/patch.ts';
-import {
-  blankDisk,
-  namespace,
-  startOperatorBench,
-  type OperatorBench,
-} from '../../test/support/operator-bench.ts';
+import { startOperatorBench, type OperatorBench } from '../../test/support/operator-bench.ts';
+import { blankDisk, namespace } from '../../test/support/operator-node-double.ts';
 
 let bench: OperatorBench;
 afterEach(async () => await bench.close());
@@ -147,30 +143,6 @@ describe('a new cluster', () => {
       message: expect.stringContaining('Input/output error') as string,
     });
     expect(bench.ceph.osds.size).toBe(1);
-  });
-});
-
-describe('an operator that is killed', () => {
-  test.each([
-    ['before the mons answer', 'rook-ceph-mon-a'],
-    ['while disks are prepared', 'rook-ceph-osd-prepare-node-a'],
-    ['while OSDs start', 'rook-ceph-osd-0'],
-    ['while CSI starts', 'csi-rbdplugin-provisioner'],
-  ])('%s is followed by one that goes on, and nothing is there twice', async (_, when) => {
-    bench = await startOperatorBench();
-    await bench.createCluster();
-    bench.start();
-    while (!bench.created.includes(when)) await new Promise((resolve) => setTimeout(resolve, 1));
-    await bench.kill();
-    const fsid = decoded((await bench.get(Secrets, 'rook-ceph-mon'))?.data?.['fsid']);
-
-    bench.start();
-    await bench.cluster(isReady);
-
-    expect(decoded((await bench.get(Secrets, 'rook-ceph-mon'))?.data?.['fsid'])).toBe(fsid);
-    expect(bench.created.length).toBe(new Set(bench.created).size);
-    expect(bench.disks.map((disk) => disk.formats)).toEqual([1, 1, 1]);
-    expect([...bench.ceph.osds.keys()].sort()).toEqual([0, 1, 2]);
   });
 });
 

@@ -50,15 +50,18 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     manager.controllers.find((controller) => controller.name === name)?.enqueue(ref);
   const pools = manager.caches.cache(CephBlockPools, { namespace });
   const clusters = manager.caches.cache(CephClusters, { namespace });
+  const all = (cache: {
+    list(namespace?: string): readonly { metadata: { namespace?: string; name: string } }[];
+  }) => cache.list(namespace).map((one) => ({ namespace: one.metadata.namespace, name: one.metadata.name }));
   const links = cephLinks({
     open: options.openCeph,
     clock,
     log,
-    onConnected: (cluster) => enqueue('ceph-cluster', cluster),
+    onConnected(cluster) {
+      enqueue('ceph-cluster', cluster);
+      for (const pool of all(pools)) enqueue('block-pool', pool); // They wait for nothing else.
+    },
   });
-  const all = (cache: {
-    list(namespace?: string): readonly { metadata: { namespace?: string; name: string } }[];
-  }) => cache.list(namespace).map((one) => ({ namespace: one.metadata.namespace, name: one.metadata.name }));
 
   manager.add({
     reconciler: clusterReconciler({

@@ -1,48 +1,26 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Deployment } from 'kubernetes-types/apps/v1.js';
-import type { Job } from 'kubernetes-types/batch/v1.js';
 import {
   CephBlockPools,
   type CephBlockPool,
   type CephBlockPoolSpec,
 } from '../../src/api/ceph/ceph-block-pool.ts';
 import { CephClusters, type CephCluster, type CephClusterSpec } from '../../src/api/ceph/ceph-cluster.ts';
-import { Deployments, Jobs, Nodes, Secrets } from '../../src/api/core.ts';
-import {
-  refOf,
-  type KubeObject,
-  type ObjectRef,
-  type Resource,
-  type Stored,
-} from '../../src/api/resource.ts';
+import { Nodes } from '../../src/api/core.ts';
+import type { KubeObject, ObjectRef, Resource, Stored } from '../../src/api/resource.ts';
 import { fakeCeph, type FakeCeph } from '../../src/ceph/fake/fake-ceph.ts';
+import { createManager } from '../../src/control/manager.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { loadKubeConfig } from '../../src/kube/kubeconfig.ts';
 import { applyManifests, parseManifests } from '../../src/kube/manifests.ts';
 import { createKubeClient } from '../../src/kube/undici-client.ts';
 import { waitForObject } from '../../src/kube/wait.ts';
-import { watchResource } from '../../src/kube/watcher.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
-import type { BluestoreLabel } from '../../src/host/bluestore-label.ts';
-import { runOsdPrepare } from '../../src/operator/osd/prepare.ts';
-import type { ScannedDisk } from '../../src/operator/osd/scanned-disk.ts';
 import { runOperator } from '../../src/operator/operator.ts';
+import { garbageCollector } from '../../src/standalone/controllers/garbage-collector.ts';
 import { startTestApi } from './api-server.ts';
-
-export const namespace = 'rook-ceph';
-
-/** A disk of the double’s node; a label appears on it once it was formatted. */
-export interface TestDisk extends ScannedDisk {
-  label?: BluestoreLabel;
-  /** How many times an OSD was made on it. */
-  formats: number;
-  /** Fails to be formatted. */
-  broken?: boolean;
-}
+import { mortalProcess, type MortalProcess } from './mortal-process.ts';
+import { blankDisks, namespace, playNode, type TestDisk, type World } from './operator-node-double.ts';
 
 export interface OperatorBench {
   readonly client: KubeClient;
@@ -50,9 +28,14 @@ export interface OperatorBench {
   readonly disks: TestDisk[];
   /** Every Deployment, DaemonSet or Job that was ever created, by name: twice is one too many. */
   readonly created: string[];
-  start(): void;
+  /** Starts an operator, which dies when it made that many writes that none before it made. */
+  start(lastWrite?: number): MortalProcess;
   /** As kill -9 does: nothing is finished, nothing is given back. */
   kill(): Promise<void>;
+  /** From now on what its owners left behind is deleted, as Kubernetes does. */
+  collectGarbage(): void;
+  /** What a user does who makes the cluster anew: wipes the disks and the mons’ folders. */
+  wipe(): void;
   createCluster(spec?: Partial<CephClusterSpec>): Promise<Stored<CephCluster>>;
   createPool(name: string, spec: CephBlockPoolSpec): Promise<Stored<CephBlockPool>>;
   cluster(
@@ -65,14 +48,6 @@ export interface OperatorBench {
   close(): Promise<void>;
 }
 
-export const blankDisk = (name: string): TestDisk => ({
-  name,
-  paths: [`/dev/${name}`, `/dev/disk/by-id/test-${name}`],
-  sizeBytes: 10 * 1024 ** 3,
-  rotational: true,
-  formats: 0,
-});
-
 export const clusterSpec: CephClusterSpec = {
   cephVersion: { image: 'quay.io/ceph/ceph:v16.2.15' },
   dataDirHostPath: '/var/lib/rook',
@@ -82,29 +57,46 @@ export const clusterSpec: CephClusterSpec = {
   storage: { useAllNodes: true, useAllDevices: true },
 };
 
+function cephWithoutDaemons(): FakeCeph {
+  const ceph = fakeCeph({ osds: 0, mons: ['a', 'b', 'c'] });
+  ceph.reachable = false;
+  return ceph;
+}
+
 /** The operator against the real API server and the fake Ceph, with a double that plays node and daemons. */
-export async function startOperatorBench(
-  disks: TestDisk[] = ['loop1', 'loop2', 'loop3'].map(blankDisk),
-): Promise<OperatorBench> {
+export async function startOperatorBench(disks: TestDisk[] = blankDisks()): Promise<OperatorBench> {
   const api = await startTestApi();
   const stop = new AbortController();
   const { signal } = stop;
   const client = createKubeClient(await loadKubeConfig(api.kubeconfig));
-  const ceph = fakeCeph({ osds: 0, mons: ['a', 'b', 'c'] });
-  ceph.reachable = false;
+  const world = { ceph: cephWithoutDaemons() };
   await applyDeploy(client, signal);
   await addReadyNode(client, 'node-a', signal);
   const created: string[] = [];
-  const double = playNode({ client, ceph, disks, created, signal });
+  const double = playNode({ client, world, disks, created, signal });
+  let collector: Promise<void> | undefined;
 
-  const operator = operatorProcess(client, ceph);
+  const operator = operatorProcess(client, world);
   const waitFor = waitingFor(client, signal);
   return {
     client,
-    ceph,
+    get ceph() {
+      return world.ceph;
+    },
     disks,
     created,
     ...operator,
+    collectGarbage() {
+      collector ??= collectGarbage(client, signal);
+    },
+    wipe() {
+      world.ceph = cephWithoutDaemons();
+      created.length = 0;
+      for (const disk of disks) {
+        delete disk.label;
+        disk.formats = 0;
+      }
+    },
     createCluster: (spec = {}) =>
       client.create(
         CephClusters,
@@ -134,7 +126,7 @@ export async function startOperatorBench(
     async close() {
       await operator.kill();
       stop.abort(new Error('the test is over'));
-      await double;
+      await Promise.all([double, collector]);
       await client.close();
       await api.close();
     },
@@ -142,25 +134,28 @@ export async function startOperatorBench(
 }
 
 /** The operator, started and killed as often as a test likes. */
-function operatorProcess(client: KubeClient, ceph: FakeCeph): Pick<OperatorBench, 'start' | 'kill'> {
-  let operator: { stop: AbortController; ended: Promise<unknown> } | undefined;
+function operatorProcess(client: KubeClient, world: World): Pick<OperatorBench, 'start' | 'kill'> {
+  let operator: { readonly process: MortalProcess; readonly ended: Promise<unknown> } | undefined;
+  const history = new Set<string>();
   return {
-    start() {
-      const own = new AbortController();
+    start(lastWrite = Infinity) {
+      const process = mortalProcess(lastWrite, history);
       const ended = runOperator({
-        client,
+        client: process.kube(client),
         namespace,
-        openCeph: ceph.open,
+        openCeph: process.ceph((connection) => world.ceph.open(connection)),
         clock: systemClock,
         log: silentLogger,
-        signal: own.signal,
+        signal: process.signal,
         images: { holdfast: 'holdfast:latest', ceph: 'quay.io/ceph/ceph:v16.2.15' },
       }).catch(() => undefined);
-      operator = { stop: own, ended };
+      operator = { process, ended };
+      return process;
     },
     async kill() {
-      operator?.stop.abort(new Error('killed'));
+      operator?.process.kill();
       await operator?.ended;
+      await operator?.process.ended;
       operator = undefined;
     },
   };
@@ -212,108 +207,22 @@ export async function addReadyNode(client: KubeClient, name: string, signal: Abo
   await client.patch(Nodes, { name }, { type: 'merge', body: { status } }, { signal, subresource: 'status' });
 }
 
-interface Double {
-  readonly client: KubeClient;
-  readonly ceph: FakeCeph;
-  readonly disks: TestDisk[];
-  readonly created: string[];
-  readonly signal: AbortSignal;
-}
-
-/** Plays kubelet and the daemons: pods run at once, two mons make a quorum, an OSD’s daemon boots it. */
-async function playNode(double: Double): Promise<void> {
-  await Promise.all([
-    follow(double, Deployments, (deployment) => runDeployment(double, deployment)),
-    follow(double, Jobs, (job) => runJob(double, job)),
-  ]);
-}
-
-async function follow<T extends KubeObject>(
-  { client, created, signal }: Double,
-  resource: Resource<T>,
-  added: (object: Stored<T>) => Promise<void>,
-): Promise<void> {
-  const seen = new Set<string>();
-  const running: Promise<void>[] = [];
-  try {
-    for await (const event of watchResource(
+/** What Kubernetes does with objects whose owner is gone. */
+async function collectGarbage(client: KubeClient, signal: AbortSignal): Promise<void> {
+  const manager = createManager({ client, clock: systemClock, log: silentLogger });
+  const { caches } = manager;
+  manager.addTask(
+    garbageCollector({
       client,
-      resource,
-      { namespace },
-      { clock: systemClock, signal },
-    )) {
-      if (event.type !== 'initApply' && event.type !== 'apply') continue;
-      const { object } = event;
-      if (seen.has(object.metadata.uid)) continue;
-      seen.add(object.metadata.uid);
-      created.push(object.metadata.name);
-      running.push(added(object).catch((error: unknown) => void (signal.aborted || console.error(error))));
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-  await Promise.all(running);
-}
-
-async function runDeployment(
-  { client, ceph, signal }: Double,
-  deployment: Stored<Deployment>,
-): Promise<void> {
-  const { name, labels } = deployment.metadata;
-  await client.patch(
-    Deployments,
-    refOf(deployment),
-    {
-      type: 'merge',
-      body: { status: { replicas: 1, readyReplicas: 1, availableReplicas: 1, updatedReplicas: 1 } },
-    },
-    { signal, subresource: 'status' },
-  );
-  if (name === 'rook-ceph-mon-b') ceph.reachable = true;
-  const id = labels?.['ceph-osd-id'];
-  if (id !== undefined) ceph.bootOsd(Number(id), { host: labels?.['topology-location-host'] ?? '' });
-}
-
-async function runJob({ client, disks, signal }: Double, job: Stored<Job>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-prepare-'));
-  try {
-    const secretName =
-      job.spec?.template.spec?.volumes?.find((volume) => volume.secret)?.secret?.secretName ?? '';
-    const secret = await client.get(Secrets, { namespace, name: secretName }, { signal });
-    const configFile = join(folder, 'config.json');
-    await writeFile(configFile, Buffer.from(secret?.data?.['config.json'] ?? '', 'base64'), { mode: 0o600 });
-    const byPath = (device: string) => disks.find((disk) => disk.paths.includes(device));
-    await runOsdPrepare(
-      { configFile },
-      {
-        client,
-        clock: systemClock,
-        log: silentLogger,
-        signal,
-        dataDir: join(folder, 'rook'),
-        scan: () => Promise.resolve(disks),
-        readLabel: (device) => Promise.resolve(byPath(device)?.label),
-        format(osd) {
-          const disk = byPath(osd.device);
-          if (!disk || disk.broken)
-            return Promise.reject(new Error('ceph-osd ended with 1: Input/output error'));
-          disk.formats++;
-          disk.label = {
-            osdUuid: osd.uuid,
-            sizeBytes: BigInt(disk.sizeBytes),
-            description: 'main',
-            meta: new Map([
-              ['ceph_fsid', osd.fsid],
-              ['whoami', String(osd.id)],
-              ['osd_key', osd.key],
-              ['ready', 'ready'],
-            ]),
-          };
-          return Promise.resolve();
-        },
+      caches,
+      clock: systemClock,
+      log: silentLogger,
+      random: () => 0.5,
+      rootCa: '',
+      events: () => {
+        throw new Error('the collector records no events');
       },
-    );
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+    }),
+  );
+  await manager.run(signal);
 }

@@ -38,13 +38,14 @@ export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPo
     async reconcile(pool, context) {
       if (pool.metadata.labels?.['ceph.rook.io/do-not-reconcile'] !== undefined) return done;
       const { found, outcome } = await look(deps, pool, context, initialised);
-      await writeStatus(
-        deps.kube,
-        CephBlockPools,
-        pool,
-        (current) => poolStatus(current, found, deps.clock.now()),
-        context,
-      );
+      if (found)
+        await writeStatus(
+          deps.kube,
+          CephBlockPools,
+          pool,
+          (current) => poolStatus(current, found, deps.clock.now()),
+          context,
+        );
       return outcome;
     },
     async finalize(pool, context) {
@@ -59,7 +60,8 @@ export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPo
 }
 
 interface Look {
-  readonly found: PoolFindings;
+  /** Left out where nothing new can be said: the status stays as it is. */
+  readonly found?: PoolFindings;
   readonly outcome: Outcome;
 }
 
@@ -86,17 +88,26 @@ async function look(
       othersMs,
     );
   const ceph = deps.links.get(namespace);
-  if (!ceph)
-    return waiting(base, 'ClusterNotReady', await clusterWord(deps, namespace, context.signal), waitMs);
+  if (!ceph) return await withoutCeph(deps, namespace, base, context.signal);
   const isNew = deps.clock.now() - Date.parse(pool.metadata.creationTimestamp) < newForMs;
   return await bring(ceph, { resource: pool, isNew }, base, context, initialised);
 }
 
 /** What the cluster itself says it waits for, for a pool’s user looks at the pool. */
-async function clusterWord(deps: BlockPoolDeps, namespace: string, signal: AbortSignal): Promise<string> {
+async function withoutCeph(
+  deps: BlockPoolDeps,
+  namespace: string,
+  base: PoolFindings,
+  signal: AbortSignal,
+): Promise<Look> {
   const [cluster] = await deps.objects.list(CephClusters, namespace, signal);
-  if (!cluster) return `there is no CephCluster in namespace ${namespace}`;
-  return `CephCluster ${cluster.metadata.name} is ${cluster.status?.phase ?? 'new'}: ${cluster.status?.message ?? 'not looked at yet'}`;
+  if (!cluster)
+    return waiting(base, 'ClusterNotReady', `there is no CephCluster in namespace ${namespace}`, waitMs);
+  const { phase = 'new', message = 'not looked at yet' } = cluster.status ?? {};
+  // An operator that just started has yet to connect; the cluster’s status changes where it cannot.
+  if (phase === 'Ready') return { outcome: requeueAfter(soonMs) };
+  const word = `CephCluster ${cluster.metadata.name} is ${phase}: ${message}`;
+  return waiting(base, 'ClusterNotReady', word, waitMs);
 }
 
 const waiting = (base: PoolFindings, reason: Reason, message: string, afterMs: number): Look => ({

@@ -11,6 +11,8 @@ export interface CephLinks {
    * background and calls `onConnected`, so that no reconcile waits for mons that are not there yet.
    */
   connected(cluster: ObjectRef, connection: CephConnection): Ceph | undefined;
+  /** False too while nobody can say, for the connection was opened only just now. */
+  isUnreached(cluster: ObjectRef): boolean;
   /** The connection that is there, for resources inside the cluster. */
   get(namespace: string): Ceph | undefined;
   drop(cluster: ObjectRef): Promise<void>;
@@ -22,7 +24,9 @@ interface Link {
   readonly key: string;
   readonly namespace: string;
   readonly stop: AbortController;
+  readonly openedMs: number;
   ready: boolean;
+  refused: boolean;
 }
 
 export interface CephLinksDeps {
@@ -35,6 +39,8 @@ export interface CephLinksDeps {
 /** One try at a connection; longer than mons need to elect, shorter than anyone wants to wait. */
 const tryLimitMs = 20_000;
 const retryMs = 100;
+/** Mons that are there answer well within this. */
+const openingLimitMs = 5_000;
 
 export function cephLinks({ open, clock, log, onConnected }: CephLinksDeps): CephLinks {
   const links = new Map<string, Link>();
@@ -50,6 +56,7 @@ export function cephLinks({ open, clock, log, onConnected }: CephLinksDeps): Cep
         return;
       } catch (error) {
         if (signal.aborted) return;
+        link.refused = true;
         log.debug({ err: error, cluster: keyOf(ref) }, 'mons not reached yet');
         await clock.sleep(retryMs, signal).catch(() => undefined);
       }
@@ -75,11 +82,18 @@ export function cephLinks({ open, clock, log, onConnected }: CephLinksDeps): Cep
         key,
         namespace: ref.namespace ?? '',
         stop: new AbortController(),
+        openedMs: clock.now(),
         ready: false,
+        refused: false,
       };
       links.set(name, link);
       void keepTrying(ref, link);
       return undefined;
+    },
+    isUnreached(ref) {
+      const link = links.get(keyOf(ref));
+      if (!link || link.ready) return false;
+      return link.refused || clock.now() - link.openedMs >= openingLimitMs;
     },
     get: (namespace) => [...links.values()].find((link) => link.namespace === namespace && link.ready)?.ceph,
     drop: async (ref) => await drop(keyOf(ref)),

@@ -53,6 +53,7 @@ export interface ClusterDeps {
 const healthyMs = 5_000; // One look costs a few milliseconds over the open connection.
 const reproofMs = 60_000;
 const othersMs = 30_000;
+const soonMs = 200;
 
 /** Brings one CephCluster up and keeps watch over it; each step is a file beside this one. */
 export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
@@ -66,13 +67,15 @@ export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
       if (cluster.metadata.labels?.['ceph.rook.io/do-not-reconcile'] !== undefined) return done;
       const work = workOf(deps, cluster, context);
       const turn = await runSteps(deps, work, applied, proofs);
-      await writeStatus(
-        deps.kube,
-        CephClusters,
-        cluster,
-        (current) => clusterStatus(current, turn.found, deps.clock.now()),
-        context,
-      );
+      const { found } = turn;
+      if (found)
+        await writeStatus(
+          deps.kube,
+          CephClusters,
+          cluster,
+          (current) => clusterStatus(current, found, deps.clock.now()),
+          context,
+        );
       return turn.outcome;
     },
     async finalize(cluster, context) {
@@ -113,7 +116,8 @@ function workOf(
 }
 
 interface Turn {
-  readonly found: ClusterFindings;
+  /** Left out where nothing new can be said: the status stays as it is. */
+  readonly found?: ClusterFindings;
   readonly outcome: Outcome;
 }
 
@@ -191,6 +195,9 @@ async function bringUp(
       outcome: requeueAfter(othersMs),
     };
   }
+  // An operator that just started has yet to hear from mons that answered its predecessor.
+  if (!ceph && !identity.fresh && !deps.links.isUnreached(refOf(work.cluster)))
+    return { outcome: requeueAfter(soonMs) };
   if (!ceph) return ended({ ...base, storage: osds.nodes }, waitsForMons(mons));
   if (identity.fresh) await markConnected(work);
   return await connectedTurn(

@@ -85,7 +85,11 @@ async function internalPoolName(
 export async function ensureInternalPool(work: ClusterWork, ceph: Ceph, hosts: number): Promise<Pool> {
   const [name, application] = await internalPoolName(work, ceph);
   const existing = (await readPools(ceph, work.signal)).find((pool) => pool.name === name);
-  if (existing) return existing;
+  if (existing) {
+    // Whoever made it was killed before its next step; Ceph would warn of such a pool for ever.
+    if (existing.applications.length === 0) await enableApplication(ceph, name, application, work.signal);
+    return existing;
+  }
   const failureDomain = hosts >= copies ? 'host' : 'osd';
   const rule = await createRule(
     ceph,
