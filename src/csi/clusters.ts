@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Ceph, CephOpener } from '../ceph/seam.ts';
+import { cephxEntity } from '../lib/cephx-user.ts';
 import { Code, RpcError } from '../lib/grpc.ts';
 import type { ClusterConfig, ClusterEntry } from './cluster-config.ts';
 
@@ -54,7 +55,7 @@ export function openClusters(config: ClusterConfig, openCeph: CephOpener): Clust
       const mark = createHash('sha256').update(`${clusterId}\0${user}\0${key}\0${monHost}`).digest('hex');
       let ceph = open.get(mark);
       if (!ceph) {
-        ceph = openCeph({ monHost, user: user.startsWith('client.') ? user : `client.${user}`, key });
+        ceph = openCeph({ monHost, user: cephxEntity(user), key });
         open.set(mark, ceph);
         const [oldest] = open;
         if (open.size > mostOpen && oldest) {

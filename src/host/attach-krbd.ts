@@ -2,6 +2,7 @@ import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
+import { cephxId } from '../lib/cephx-user.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import { rbdFeatureBits } from '../lib/rbd-features.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
@@ -182,7 +183,7 @@ export function mapRequest(request: AttachRequest): string {
       throw new Error(`${field} has a character that the kernel's mapping cannot carry`);
   }
   const options = [
-    `name=${request.user.replace(/^client\./, '')}`,
+    `name=${cephxId(request.user)}`,
     `secret=${request.key}`,
     `mount_timeout=${mapTimeoutSeconds}`,
     ...(secondProtocol ? ['ms_mode=prefer-crc'] : []),

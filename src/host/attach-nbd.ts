@@ -2,6 +2,7 @@ import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
+import { cephxEntity, cephxId } from '../lib/cephx-user.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
@@ -87,7 +88,7 @@ async function writeFiles(deps: NbdDeps, request: AttachRequest): Promise<void> 
   const { clusterId, pool, namespace, image } = request;
   await mkdir(files.dir, { recursive: true, mode: 0o700 });
   await writeFileAtomic(files.image, JSON.stringify({ clusterId, pool, namespace, image }));
-  await writeFileAtomic(files.keyring, `[client.${plainUser(request)}]\n\tkey = ${request.key}\n`);
+  await writeFileAtomic(files.keyring, `[${cephxEntity(request.user)}]\n\tkey = ${request.key}\n`);
   const conf = [
     '[global]',
     `mon_host = ${request.monHost}`,
@@ -106,7 +107,7 @@ function mapArguments(deps: NbdDeps, request: AttachRequest): string[] {
     '--conf',
     filesOf(deps, request).conf,
     '--id',
-    plainUser(request),
+    cephxId(request.user),
     ...(request.readOnly ? ['--read-only'] : []),
     place.join('/'),
   ];
@@ -136,8 +137,6 @@ async function list(deps: NbdDeps, signal: AbortSignal): Promise<AttachedDevice[
   }
   return devices;
 }
-
-const plainUser = (request: AttachRequest) => request.user.replace(/^client\./, '');
 
 const exists = (path: string) =>
   access(path).then(

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -23,6 +23,16 @@ test('attached twice is one device; a second attach while it is staged with auto
   await attacher.releaseWithLastUser(image, signal);
   expect(present[0]?.autoclear).toBe(true);
   expect(await attacher.attach(request, signal)).toEqual(device);
+});
+
+test('the keyring is for the user that the daemon is told, whether the Secret names its type or not', async () => {
+  const { attacher } = await qsdBench(stateDir);
+  for (const user of ['client.team.a', 'team.a']) {
+    await attacher.attach({ ...request, user }, signal);
+    const [folder = ''] = await readdir(stateDir);
+    expect(await readFile(join(stateDir, folder, 'keyring'), 'utf8')).toContain('[client.team.a]\n');
+    await attacher.detach(image, signal);
+  }
 });
 
 test('what is on record is held, half-made or dead; and the loop on record is let go without listing all', async () => {

@@ -50,7 +50,12 @@ export async function connectQmp(path: string, signal: AbortSignal): Promise<Qmp
     for (let end = buffer.indexOf('\n'); end >= 0; end = buffer.indexOf('\n')) {
       const line = buffer.slice(0, end).trim();
       buffer = buffer.slice(end + 1);
-      if (line !== '') onMessage(line, waiting);
+      if (line === '') continue;
+      try {
+        onMessage(line, waiting);
+      } catch (cause) {
+        return fail(new Error('the daemon answers no JSON', { cause }));
+      }
     }
   });
   socket.on('error', fail);

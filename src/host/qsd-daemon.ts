@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { cephxId } from '../lib/cephx-user.ts';
 import type { Clock } from '../lib/clock.ts';
 import { identifyProcess, isRunning, signalProcess, type ProcessIdentity } from '../lib/process-identity.ts';
 import type { AttachRequest } from './attacher.ts';
@@ -34,7 +35,7 @@ export const qsdArguments = (request: AttachRequest, files: AttachmentFiles): st
     ...(request.namespace ? [`namespace=${quote(request.namespace)}`] : []),
     `image=${quote(request.image)}`,
     `conf=${quote(files.conf)}`,
-    `user=${quote(request.user.replace(/^client\./, ''))}`,
+    `user=${quote(cephxId(request.user))}`,
     'discard=unmap',
     'cache.direct=on',
     ...(request.readOnly ? ['read-only=on'] : []),

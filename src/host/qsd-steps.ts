@@ -1,4 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import { cephxEntity } from '../lib/cephx-user.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { isRunning, type ProcessIdentity } from '../lib/process-identity.ts';
@@ -129,7 +130,7 @@ export async function startDaemon(
   };
   await ledger.write(entry);
   // Read by this start's daemon only: unlike the ledger they need not outlive a power cut.
-  const key = `[${entityOf(request.user)}]\n\tkey = ${request.key}\n`;
+  const key = `[${cephxEntity(request.user)}]\n\tkey = ${request.key}\n`;
   await Promise.all([
     writeFile(files.keyring, key, { mode: 0o600 }),
     writeFile(files.conf, qsdConf(request, files), { mode: 0o600 }),
@@ -192,8 +193,6 @@ export async function stopDaemon(deps: QsdStepDeps, entry: LedgerEntry, signal: 
   await unmountExport(deps, entry, signal);
   await deps.ledger.forget(entry.image);
 }
-
-const entityOf = (user: string) => (user.includes('.') ? user : `client.${user}`);
 
 const imageOf = ({ clusterId, pool, namespace, image }: ImageSpec): LedgerEntry['image'] => ({
   clusterId,

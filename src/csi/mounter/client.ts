@@ -16,44 +16,21 @@ export interface Mounter {
 
 const maxAnswerBytes = 4 * 1024 * 1024;
 
+interface Answer {
+  readonly status: number | undefined;
+  readonly text: string;
+}
+
 export function mounterClient(socket: string): Mounter {
-  const call = (path: string, body: unknown, signal: AbortSignal): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      const outgoing = request(
-        {
-          socketPath: socket,
-          path,
-          method: body === undefined ? 'GET' : 'POST',
-          signal,
-          headers: { 'content-type': 'application/json' },
-        },
-        (answer) => {
-          let text = '';
-          answer.setEncoding('utf8');
-          answer.on('data', (part: string) => {
-            text += part;
-            if (text.length > maxAnswerBytes) answer.destroy(new Error('the answer is too long'));
-          });
-          answer.once('error', reject);
-          answer.once('end', () => {
-            if (answer.statusCode === 200) resolve(JSON.parse(text));
-            else reject(refusal(text));
-          });
-        },
-      );
-      outgoing.once('error', (cause) =>
-        reject(
-          signal.aborted
-            ? (signal.reason as Error)
-            : new RpcError(
-                Code.UNAVAILABLE,
-                'the mounter of this node does not answer; its pod is holdfast-mounter',
-                { cause },
-              ),
-        ),
-      );
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
-    });
+  const call = async (path: string, body: unknown, signal: AbortSignal): Promise<unknown> => {
+    const { status, text } = await exchange(socket, path, body, signal);
+    const answer = parseJson(text);
+    if (status === 200) return answer;
+    const failure = Failure.safeParse(answer);
+    if (!failure.success) throw unintelligible(text);
+    const code = failure.data.code === 'failed' ? Code.INTERNAL : Code.FAILED_PRECONDITION;
+    throw new RpcError(code, failure.data.error);
+  };
   return {
     attach: async (wanted, signal) => Attached.parse(await call('/attach', wanted, signal)),
     detach: async (image, signal) => void (await call('/detach', image, signal)),
@@ -69,9 +46,40 @@ export function mounterClient(socket: string): Mounter {
   };
 }
 
-function refusal(text: string): RpcError {
-  const failure = Failure.safeParse(JSON.parse(text));
-  if (!failure.success) return new RpcError(Code.INTERNAL, `the mounter answered: ${text.slice(0, 200)}`);
-  const code = failure.data.code === 'failed' ? Code.INTERNAL : Code.FAILED_PRECONDITION;
-  return new RpcError(code, failure.data.error);
+function exchange(socketPath: string, path: string, body: unknown, signal: AbortSignal): Promise<Answer> {
+  const method = body === undefined ? 'GET' : 'POST';
+  const headers = { 'content-type': 'application/json' };
+  return new Promise((resolve, reject) => {
+    const fail = (cause: Error) => reject(signal.aborted ? (signal.reason as Error) : silent(cause));
+    const outgoing = request({ socketPath, path, method, signal, headers }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8');
+      answer.on('data', (part: string) => {
+        text += part;
+        if (text.length <= maxAnswerBytes) return;
+        reject(new RpcError(Code.INTERNAL, 'the mounter answers without end'));
+        answer.destroy();
+      });
+      answer.once('error', fail);
+      answer.once('end', () => resolve({ status: answer.statusCode, text }));
+    });
+    outgoing.once('error', fail);
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+  });
 }
+
+const silent = (cause: Error): RpcError =>
+  new RpcError(Code.UNAVAILABLE, 'the mounter of this node does not answer; its pod is holdfast-mounter', {
+    cause,
+  });
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw unintelligible(text, cause);
+  }
+}
+
+const unintelligible = (text: string, cause?: unknown): RpcError =>
+  new RpcError(Code.INTERNAL, `the mounter answered: ${text.slice(0, 200)}`, { cause });

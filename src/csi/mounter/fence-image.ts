@@ -4,6 +4,7 @@ import { plainAddress } from '../../ceph/client-address.ts';
 import { isCephError } from '../../ceph/errors.ts';
 import type { Ceph, CephOpener, PoolPlace, RbdWatcher } from '../../ceph/seam.ts';
 import type { Fence } from '../../host/qsd-steps.ts';
+import { cephxEntity } from '../../lib/cephx-user.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { attachedNode } from '../rbd/node-lock.ts';
@@ -31,8 +32,7 @@ const waitLimitMs = 45_000;
  */
 export function imageFence({ openCeph, clock, log, node, addresses = ownAddresses }: ImageFenceDeps): Fence {
   return async ({ pool, namespace, image, monHost, user, key, exclusive }, signal) => {
-    const entity = user.startsWith('client.') ? user : `client.${user}`;
-    const ceph = openCeph({ monHost, user: entity, key });
+    const ceph = openCeph({ monHost, user: cephxEntity(user), key });
     try {
       const own = addresses();
       const place = { pool, ...(namespace ? { namespace } : {}) };
