@@ -252,7 +252,6 @@ test('what Rook writes into its own classes is taken', () => {
   };
   expect(parseRbdParameters(class1)).toMatchObject({
     features: ['layering'],
-    fsType: 'ext4',
     namePrefix: 'csi-vol-',
   });
   expect(parseRbdParameters(parameters).features).toContain('exclusive-lock');

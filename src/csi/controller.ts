@@ -11,7 +11,7 @@ import type { Secrets } from './clusters.ts';
 import { decodeHandle, isHandleError } from './handle.ts';
 import { heldCalls, type HoldCall } from './held-call.ts';
 import { needField } from './need-field.ts';
-import { parseRbdParameters, refuseAttributes } from './parameters.ts';
+import { parseRbdParameters, refuseEncrypted } from './parameters.ts';
 import { staticImageOf, type StaticImage, type StaticImages } from './rbd/static-images.ts';
 import type { RbdVolumes } from './rbd/volumes.ts';
 
@@ -124,7 +124,7 @@ function publishCalls(
       needField('volume_id', volumeId);
       needField('node_id', nodeId);
       checkCapability(volumeCapability);
-      refuseAttributes(request.volumeContext);
+      refuseEncrypted(request.volumeContext);
       const image = staticImage(volumeId, request.volumeContext);
       if (nodeExists && !(await nodeExists(nodeId, signal)))
         throw new RpcError(Code.NOT_FOUND, `there is no node ${nodeId}`);
@@ -191,7 +191,7 @@ function isOurs(volumeId: string): boolean {
 }
 
 /** Whole MiB, rounded up; OutOfRange where that is above the limit. */
-export function requestedBytes(range: Pick<CapacityRange, 'requiredBytes' | 'limitBytes'> | undefined): {
+function requestedBytes(range: Pick<CapacityRange, 'requiredBytes' | 'limitBytes'> | undefined): {
   bytes: bigint;
   limitBytes: bigint;
 } {

@@ -65,17 +65,16 @@ export class JournalError extends Error {
 }
 
 /**
- * The entry of a request name, made where there is none. The caller holds the name, so that no second call
+ * The entry of a request name, made where its traces show none. The caller holds the name, so that no second call
  * of ours is in here; another driver's is kept out by the provisioner's Lease (docs/adr/0006).
  */
 export async function reserve(
   ceph: Ceph,
   places: JournalPlaces,
   wanted: Reservation,
+  { standing, taken }: Traces,
   options: CephCallOptions,
-  seen: Promise<Traces> = readTraces(ceph, places, wanted.requestName, options),
 ): Promise<JournalEntry> {
-  const { standing, taken } = await seen;
   if (standing) return await completeEntry(ceph, places, standing, wanted, options);
 
   const uuid = uuidOf(wanted.requestName);
@@ -100,7 +99,7 @@ export interface Traces {
   readonly taken: JournalEntry | undefined;
 }
 
-/** Reads both at once. May be started before the pool's id is known, for `reserve` to await. */
+/** Reads both at once. Apart from `reserve`, for it needs no pool's id and can be read beside that. */
 export async function readTraces(
   ceph: Ceph,
   places: Pick<JournalPlaces, 'journal' | 'image'>,
@@ -135,16 +134,6 @@ export async function readEntry(
   };
 }
 
-/** The entry of a request name, without making one. */
-export async function findByName(
-  ceph: Ceph,
-  journal: PoolPlace,
-  requestName: string,
-  options: CephCallOptions,
-): Promise<{ readonly uuid: string; readonly poolId?: number | undefined } | undefined> {
-  return await readDirectory(ceph, journal, requestName, options);
-}
-
 /** ceph-csi's `csi.imageid`: lets an image be found by id once its name is gone into the trash. */
 export async function rememberImageId(
   ceph: Ceph,
@@ -171,26 +160,6 @@ export async function forget(
   if (standing?.uuid === entry.uuid)
     await ceph.objects.omapRemove(journal, directoryObject, [directoryKey(entry.requestName)], options);
   await ceph.objects.remove(image, uuidObject(entry.uuid), options);
-}
-
-/** A page of the directory: request names and their uuids, in key order. */
-export async function listDirectory(
-  ceph: Ceph,
-  journal: PoolPlace,
-  page: { readonly after?: string | undefined; readonly limit: number },
-  options: CephCallOptions,
-): Promise<
-  readonly { readonly requestName: string; readonly uuid: string; readonly poolId?: number | undefined }[]
-> {
-  const found = await ceph.objects.omapList(journal, directoryObject, {
-    ...options,
-    limit: page.limit,
-    ...(page.after === undefined ? {} : { after: directoryKey(page.after) }),
-  });
-  const prefix = directoryKey('');
-  return [...found]
-    .filter(([key]) => key.startsWith(prefix))
-    .map(([key, value]) => ({ requestName: key.slice(prefix.length), ...parseDirectoryValue(key, value) }));
 }
 
 async function readDirectory(ceph: Ceph, journal: PoolPlace, requestName: string, options: CephCallOptions) {

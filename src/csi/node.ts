@@ -4,7 +4,7 @@ import {
   type NodeStageVolumeRequest,
   type VolumeCapability,
 } from '../gen/csi/v1/csi_pb.js';
-import type { FilesystemType } from '../host/filesystems.ts';
+import { filesystemTypes, isFilesystemType, type FilesystemType } from '../host/filesystems.ts';
 import { mountAt } from '../host/mounts.ts';
 import { withDeadline } from '../lib/deadline.ts';
 import { Code, RpcError, type UnaryHandlers } from '../lib/grpc.ts';
@@ -20,7 +20,7 @@ import { publishDevice, publishMount, unpublish } from './node/publish.ts';
 import { stagedDevice, volumeCondition } from './node/volume-condition.ts';
 import { stageVolume, unstageVolume, type StageDeps } from './node/stage.ts';
 import { volumeUsage } from './node/usage.ts';
-import { attacherNamed, imageFeatures, refuseAttributes } from './parameters.ts';
+import { attacherNamed, imageFeatures, isTrue, refuseEncrypted } from './parameters.ts';
 
 export interface NodeServiceDeps extends StageDeps {
   readonly nodeId: string;
@@ -161,7 +161,7 @@ async function attachRequest(
   { clusters }: NodeServiceDeps,
 ): Promise<AttachBody> {
   const { volumeId, volumeContext, secrets } = request;
-  refuseAttributes(volumeContext);
+  refuseEncrypted(volumeContext);
   const handle = volumeContext['staticVolume'] === 'true' ? undefined : decodeHandle(volumeId);
   const clusterId = volumeContext['clusterID'] ?? handle?.clusterId ?? '';
   const pool = volumeContext['pool'];
@@ -173,7 +173,7 @@ async function attachRequest(
   const entry = await clusters.cluster(clusterId);
   const { user, key } = credentialsOf(secrets);
   const attacher = attacherNamed(volumeContext['mounter']);
-  const tryOthers = /^true$/i.test(volumeContext['tryOtherMounters'] ?? '');
+  const tryOthers = isTrue(volumeContext['tryOtherMounters']);
   const namespace = volumeContext['radosNamespace'] || entry.radosNamespace;
   return {
     clusterId,
@@ -190,11 +190,13 @@ async function attachRequest(
   };
 }
 
-function fsTypeOf(text: string | undefined): string {
+function fsTypeOf(text: string | undefined): FilesystemType {
   const fsType = text || defaultFsType;
-  if (fsType !== 'ext4' && fsType !== 'xfs')
-    throw new RpcError(Code.INVALID_ARGUMENT, `fsType ${JSON.stringify(fsType)}: ext4 and xfs are supported`);
-  return fsType;
+  if (isFilesystemType(fsType)) return fsType;
+  throw new RpcError(
+    Code.INVALID_ARGUMENT,
+    `fsType ${JSON.stringify(fsType)}: ${filesystemTypes.join(' and ')} are supported`,
+  );
 }
 
 /** Lets the device, and the filesystem on it, see the image's new size. Answers it. */
@@ -209,8 +211,7 @@ async function expandVolume(
     throw new RpcError(Code.NOT_FOUND, `volume ${volumeId} is not at ${volumePath} on this node`);
   const { device } = await deviceOf(volumeId, deps, signal);
   const capacityBytes = await deps.mounter.resize(volume.image, bytes, signal);
-  if (!volume.block)
-    await deps.filesystems.grow(device, volume.fsType as FilesystemType, volume.stagingPath, signal);
+  if (!volume.block) await deps.filesystems.grow(device, volume.fsType, volume.stagingPath, signal);
   return { capacityBytes };
 }
 

@@ -1,3 +1,4 @@
+import { filesystemTypes, isFilesystemType } from '../host/filesystems.ts';
 import { Code, RpcError } from '../lib/grpc.ts';
 
 /** A StorageClass's parameters for RBD, ceph-csi's names, checked. */
@@ -10,7 +11,6 @@ export interface RbdParameters {
   readonly stripeUnitBytes?: number | undefined;
   readonly stripeCount?: number | undefined;
   readonly objectSizeBytes?: number | undefined;
-  readonly fsType?: string | undefined;
   /** The claim's namespace: ceph-csi's `csi.volume.owner`. */
   readonly owner?: string | undefined;
   /** What the PV's volumeAttributes carry: every parameter but the `csi.storage.k8s.io/` ones. */
@@ -46,7 +46,7 @@ const known = [
 type Key = (typeof known)[number];
 
 /** Kubernetes' own keys: secrets' names, fstype, and the claim's name that the provisioner adds. */
-export const kubernetesPrefix = 'csi.storage.k8s.io/';
+const kubernetesPrefix = 'csi.storage.k8s.io/';
 
 const features = [
   'layering',
@@ -78,7 +78,6 @@ const idle: Readonly<Record<string, string>> = {
   cephLogDir: 'the node keeps no log of an attached image',
   cephLogStrategy: 'the node keeps no log of an attached image',
 };
-const filesystems = ['ext4', 'xfs'];
 
 const refuse = (key: string, problem: string): never => {
   throw new RpcError(Code.INVALID_ARGUMENT, `parameter ${JSON.stringify(key)} ${problem}`);
@@ -95,6 +94,7 @@ export function parseRbdParameters(given: Readonly<Record<string, string>>): Rbd
     if (value(key) === '') refuse(key, 'is empty; leave it out or give it a value');
   for (const key of ['pool', 'dataPool'] as const) checkPoolName(key, value(key));
   refuseNotHonoured(value);
+  checkFsType(given);
 
   const objectSizeBytes = positiveInteger('objectSize', value('objectSize'));
   if (
@@ -118,14 +118,13 @@ export function parseRbdParameters(given: Readonly<Record<string, string>>): Rbd
     namePrefix,
     ...striping,
     objectSizeBytes,
-    fsType: parseFsType(given),
     owner: given[`${kubernetesPrefix}pvc/namespace`] || undefined,
     context: Object.fromEntries(Object.entries(given).filter(([key]) => !key.startsWith(kubernetesPrefix))),
   };
 }
 
 /** Of an image's features, or of the class's list. Throws InvalidArgument. */
-export function parseFeatures(text: string | undefined): readonly string[] {
+function parseFeatures(text: string | undefined): readonly string[] {
   if (text === undefined) return defaultFeatures;
   if (text === '') return [];
   const wanted = text.split(',').map((name) => name.trim());
@@ -145,6 +144,9 @@ export const parametersWithoutEffect = (given: Readonly<Record<string, string>>)
     .filter(([key]) => given[key] !== undefined && given[key] !== '')
     .map(([key, why]) => `"${key}" has no effect: ${why}`);
 
+/** A switch among a class's parameters or a PV's attributes; ceph-csi takes it in either case. */
+export const isTrue = (text: string | undefined): boolean => text?.toLowerCase() === 'true';
+
 /** The way to attach that a `mounter` names; undefined where it names none. */
 export const attacherNamed = (mounter: string | undefined) => mounters.get(mounter ?? '');
 
@@ -157,9 +159,9 @@ export function imageFeatures(attributes: Readonly<Record<string, string>>): rea
   ];
 }
 
-/** Throws for a PV of another driver's, or a person's, whose bytes would be misread here. */
-export function refuseAttributes(attributes: Readonly<Record<string, string>>): void {
-  if (/^true$/i.test(attributes['encrypted'] ?? ''))
+/** Throws FailedPrecondition for a PV of another driver's whose bytes are encrypted: they would be misread here. */
+export function refuseEncrypted(attributes: Readonly<Record<string, string>>): void {
+  if (isTrue(attributes['encrypted']))
     throw new RpcError(
       Code.FAILED_PRECONDITION,
       'volumeAttributes have "encrypted": "true", but encrypted volumes are not supported yet',
@@ -173,9 +175,9 @@ function refuseNotHonoured(value: (key: Key) => string | undefined): void {
     if (text !== undefined && !/^(true|false)$/i.test(text))
       refuse(key, `is ${JSON.stringify(text)}; it must be "true" or "false"`);
   }
-  if (/^true$/i.test(value('encrypted') ?? ''))
+  if (isTrue(value('encrypted')))
     refuse('encrypted', 'is "true", but encrypted volumes are not supported yet: remove it or use "false"');
-  if (/^true$/i.test(value('thickProvision') ?? ''))
+  if (isTrue(value('thickProvision')))
     refuse('thickProvision', 'is "true", but images are always thin: remove it or use "false"');
   if (value('topologyConstrainedPools') !== undefined)
     refuse('topologyConstrainedPools', 'is not supported yet: use "pool", one class for each pool');
@@ -185,7 +187,7 @@ function refuseNotHonoured(value: (key: Key) => string | undefined): void {
   if (mounter && !attacherNamed(mounter))
     refuse('mounter', `is ${JSON.stringify(mounter)}; known are ${[...mounters.keys()].join(', ')}`);
   // No kernel does: better said before the image is made than on every node.
-  const onlyKernel = attacherNamed(mounter) === 'krbd' && !/^true$/i.test(value('tryOtherMounters') ?? '');
+  const onlyKernel = attacherNamed(mounter) === 'krbd' && !isTrue(value('tryOtherMounters'));
   if (onlyKernel && parseFeatures(value('imageFeatures')).includes('journaling'))
     refuse(
       'mounter',
@@ -221,15 +223,15 @@ function parseStriping(value: (key: Key) => string | undefined, objectSizeBytes:
   return { stripeUnitBytes, stripeCount };
 }
 
-function parseFsType(given: Readonly<Record<string, string>>): string | undefined {
+// Formatting is the node's, long after: better said before the image is made.
+function checkFsType(given: Readonly<Record<string, string>>): void {
   for (const key of [`${kubernetesPrefix}fstype`, 'fstype', 'fsType']) {
     const name = given[key];
     if (!name) continue;
-    if (!filesystems.includes(name))
-      refuse(key, `is ${JSON.stringify(name)}; known are ${filesystems.join(', ')}`);
-    return name;
+    if (!isFilesystemType(name))
+      refuse(key, `is ${JSON.stringify(name)}; known are ${filesystemTypes.join(', ')}`);
+    return; // The others count for nothing where this one is given.
   }
-  return undefined;
 }
 
 const isPowerOfTwo = (n: number): boolean => Number.isInteger(Math.log2(n));

@@ -71,7 +71,7 @@ export async function runCsiController(options: CsiControllerOptions, deps: CsiD
 }
 
 /** Provisioner, deleter, attacher and resizer; only the leader's work. */
-export async function runSidecars(
+async function runSidecars(
   options: Pick<CsiControllerOptions, 'driver' | 'namespace' | 'identity'>,
   controller: ControllerService,
   deps: Omit<CsiDeps, 'openCeph' | 'clusters'>,

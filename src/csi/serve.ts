@@ -2,6 +2,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 
+const drainLimitMs = 5_000;
+
 /** The path of a `unix:///csi/csi.sock` endpoint. */
 export function socketPath(endpoint: string): string {
   const match = /^unix:(\/\/)?(\/[^\0]+)$/.exec(endpoint);
@@ -27,7 +29,7 @@ export async function serveOnSocket(server: grpc.Server, path: string, signal: A
     const timer = setTimeout(() => {
       server.forceShutdown();
       resolve();
-    }, 5000);
+    }, drainLimitMs);
     server.tryShutdown(() => {
       clearTimeout(timer);
       resolve();

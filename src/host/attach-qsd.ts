@@ -43,8 +43,6 @@ export interface QsdAttacher extends RbdAttacher {
   unhealed(): Promise<readonly ImageSpec[]>;
   /** Undefined where there is nothing to heal. Throws HeldDeviceError for a block device that is in use. */
   heal(image: ImageSpec, signal: AbortSignal): Promise<HealReport | undefined>;
-  /** Where the FUSE file of an image is, for healing a mount whose daemon died. */
-  exportPath(image: ImageSpec): string;
 }
 
 const growLimitMs = 10_000;
@@ -87,7 +85,6 @@ export function qsdAttacher(options: QsdAttacherDeps): QsdAttacher {
           throw new Error(`${loop.device} is not mounted; it would go away at once`);
         await deps.loops.detach(loop, signal);
       }),
-    exportPath: (image) => ledger.files(image).export,
   };
 }
 

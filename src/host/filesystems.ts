@@ -17,7 +17,10 @@ export type DeviceContent =
   | { readonly kind: 'unknown-data'; readonly where: 'first MiB' | 'last MiB' }
   | { readonly kind: 'unreadable'; readonly reason: string };
 
-export type FilesystemType = 'ext4' | 'xfs';
+export const filesystemTypes = ['ext4', 'xfs'] as const;
+export type FilesystemType = (typeof filesystemTypes)[number];
+export const isFilesystemType = (name: string): name is FilesystemType =>
+  (filesystemTypes as readonly string[]).includes(name);
 
 /** The device holds something else than what was asked for, or cannot be read; nothing was written. */
 export class ContentError extends Error {
@@ -55,12 +58,7 @@ export interface Filesystems {
    * Makes sure that the device has this filesystem: one that is there is kept; a blank device is formatted;
    * anything else throws ContentError and is left alone. Says which of the two it was.
    */
-  ensure(
-    device: string,
-    type: FilesystemType,
-    signal: AbortSignal,
-    options?: { readonly label?: string },
-  ): Promise<'existing' | 'made'>;
+  ensure(device: string, type: FilesystemType, signal: AbortSignal): Promise<'existing' | 'made'>;
   /** Grows the filesystem to its device's size; `mountPoint` is where it is mounted now. */
   grow(device: string, type: FilesystemType, mountPoint: string, signal: AbortSignal): Promise<void>;
 }
@@ -80,11 +78,11 @@ export function hostFilesystems(tools: HostTools): Filesystems {
     });
   return {
     probe,
-    async ensure(device, type, signal, options = {}) {
+    async ensure(device, type, signal) {
       const content = await probe(device, signal);
       if (content.kind === 'signature' && content.type === type) return 'existing';
       if (content.kind !== 'blank') throw new ContentError(device, content, type);
-      await tools.run(`mkfs.${type}`, [...mkfsArgs(type, options.label), device], {
+      await tools.run(`mkfs.${type}`, [...mkfsOptions[type], device], {
         signal,
         timeoutMs: 300_000,
       });
@@ -99,10 +97,10 @@ export function hostFilesystems(tools: HostTools): Filesystems {
 }
 
 // No discard: a new image has nothing to discard, and it takes seconds. reflink=0 halves what an empty xfs costs.
-const mkfsArgs = (type: FilesystemType, label: string | undefined): string[] =>
-  type === 'xfs'
-    ? ['-q', '-K', '-m', 'reflink=0', ...(label ? ['-L', label.slice(0, 12)] : [])]
-    : ['-q', '-F', '-E', 'nodiscard', '-m', '0', ...(label ? ['-L', label.slice(0, 16)] : [])];
+const mkfsOptions: Readonly<Record<FilesystemType, readonly string[]>> = {
+  xfs: ['-q', '-K', '-m', 'reflink=0'],
+  ext4: ['-q', '-F', '-E', 'nodiscard', '-m', '0'],
+};
 
 async function probeNow(tools: HostTools, device: string, signal: AbortSignal): Promise<DeviceContent> {
   const size = await blockSize(device);

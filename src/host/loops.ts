@@ -3,25 +3,25 @@ import { z } from 'zod';
 import { isCommandError } from '../lib/run-command.ts';
 import type { HostTools } from './tools.ts';
 
+/** The file behind a loop, by what cannot be renamed. */
+export interface BackingFile {
+  readonly major: number;
+  readonly minor: number;
+  readonly inode: number;
+}
+
 export interface LoopDevice {
   /** /dev/loop3 */
   readonly device: string;
   readonly major: number;
   readonly minor: number;
-  readonly backing: { readonly major: number; readonly minor: number; readonly inode: number };
+  readonly backing: BackingFile;
   /** As it was called when it was attached; it may be gone or be another file by now. */
   readonly backingPath: string;
   /** True where the loop goes away with its last user. */
   readonly autoclear: boolean;
   readonly directIo: boolean;
   readonly readOnly: boolean;
-}
-
-/** The file behind a loop, by what cannot be renamed. */
-export interface BackingFile {
-  readonly major: number;
-  readonly minor: number;
-  readonly inode: number;
 }
 
 const flag = z

@@ -48,9 +48,6 @@ export function parseMountInfo(text: string): MountEntry[] {
   return entries;
 }
 
-export const readMounts = async (path = '/proc/self/mountinfo'): Promise<MountEntry[]> =>
-  parseMountInfo(await readFile(path, 'utf8'));
-
 /** The topmost mount at exactly this path, undefined where it is no mount point. */
 export const mountAt = (mounts: readonly MountEntry[], path: string): MountEntry | undefined =>
   mounts.findLast((entry) => entry.mountPoint === path);
@@ -117,8 +114,8 @@ export interface Mounts {
   unmount(target: string, options: { readonly lazy?: boolean }, signal: AbortSignal): Promise<boolean>;
 }
 
-export function hostMounts(tools: HostTools, { mountInfo = '/proc/self/mountinfo' } = {}): Mounts {
-  const list = () => readMounts(mountInfo);
+export function hostMounts(tools: HostTools): Mounts {
+  const list = async () => parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
   return {
     list,
     mount: ({ source, target, fsType, options = [] }, signal) =>

@@ -5,9 +5,7 @@ import { runCommand, type CommandOptions, type CommandResult } from '../lib/run-
 const toolPaths = {
   blkid: '/usr/sbin/blkid',
   dd: '/usr/bin/dd',
-  e2fsck: '/usr/sbin/e2fsck',
   losetup: '/usr/sbin/losetup',
-  lvm: '/usr/sbin/lvm',
   'mkfs.ext4': '/usr/sbin/mkfs.ext4',
   'mkfs.xfs': '/usr/sbin/mkfs.xfs',
   modprobe: '/usr/sbin/modprobe',

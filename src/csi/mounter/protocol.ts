@@ -1,7 +1,6 @@
 import { z } from 'zod';
 
-/** What csi node asks of the mounter, over a unix socket of mode 0600: JSON over HTTP. */
-export const socketName = 'mounter.sock';
+// What csi node asks of the mounter, over a unix socket of mode 0600: JSON over HTTP.
 
 const Image = z.object({
   clusterId: z.string().min(1),

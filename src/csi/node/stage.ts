@@ -21,7 +21,7 @@ export interface StageRequest extends StagedVolume {
 }
 
 // nouuid: a clone, or the same volume on another virtual node, carries the same UUID.
-const ownOptions: Readonly<Record<string, readonly string[]>> = {
+const ownOptions: Readonly<Record<FilesystemType, readonly string[]>> = {
   xfs: ['nouuid', 'noatime', 'discard'],
   ext4: ['noatime', 'discard'],
 };
@@ -50,11 +50,7 @@ export async function stageVolume(
   if (block) return;
   await mkdir(stagingPath, { recursive: true, mode: 0o750 });
   const there = mountAt(await mounts.list(), stagingPath);
-  const options = [
-    ...(ownOptions[fsType] ?? []),
-    ...(request.attach.readOnly ? ['ro'] : []),
-    ...request.mountFlags,
-  ];
+  const options = [...ownOptions[fsType], ...(request.attach.readOnly ? ['ro'] : []), ...request.mountFlags];
   const release = () => mounter.release(image, { fsType, options }, signal);
   if (there && isDevice(there, device) && there.fsType !== fsType)
     throw new RpcError(Code.ALREADY_EXISTS, `${stagingPath} has the volume already, as ${there.fsType}`);
@@ -67,13 +63,11 @@ export async function stageVolume(
     );
   }
   try {
-    const found = await filesystems.ensure(device.device, fsType as FilesystemType, signal);
+    const found = await filesystems.ensure(device.device, fsType, signal);
     await mounts.mount({ source: device.device, target: stagingPath, fsType, options }, signal);
     // One that grew while it was nowhere staged. A failure is told by NodeExpandVolume, which comes for it too.
     if (found === 'existing' && !request.attach.readOnly) {
-      await filesystems
-        .grow(device.device, fsType as FilesystemType, stagingPath, signal)
-        .catch(() => signal.throwIfAborted());
+      await filesystems.grow(device.device, fsType, stagingPath, signal).catch(() => signal.throwIfAborted());
     }
   } catch (error) {
     if (isContentError(error)) throw new RpcError(Code.FAILED_PRECONDITION, error.message, { cause: error });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FilesystemType } from '../../host/filesystems.ts';
 import { writeFileAtomic } from '../../lib/atomic-file.ts';
 import type { ImageBody } from '../mounter/protocol.ts';
 
@@ -10,7 +11,7 @@ export interface StagedVolume {
   readonly image: ImageBody;
   readonly stagingPath: string;
   readonly block: boolean;
-  readonly fsType: string;
+  readonly fsType: FilesystemType;
 }
 
 export interface StagedVolumes {

@@ -5,7 +5,7 @@ import { volumeCondition } from './volume-condition.ts';
 const { signal } = new AbortController();
 const image = { clusterId: 'c', pool: 'p', namespace: 'n', image: 'i' };
 const device: Device = { ...image, device: '/dev/loop3', major: 7, minor: 3, alive: true };
-const volume = { volumeId: 'v', image, stagingPath: '/s', block: true, fsType: 'ext4' };
+const volume = { volumeId: 'v', image, stagingPath: '/s', block: true, fsType: 'ext4' } as const;
 const of = (devices: readonly Device[] | Error, volumeId = 'v') =>
   volumeCondition(
     volumeId,

@@ -82,7 +82,7 @@ async function createVolume(
   const options = { signal };
   const place: PoolPlace = { pool: parameters.pool, namespace: entry.radosNamespace };
   // Three small reads that do not depend on each other cost one round trip, not three.
-  const [poolId, seen] = await Promise.all([
+  const [poolId, traces] = await Promise.all([
     poolIdOf(ceph, parameters.pool, options),
     // A pool that is not there fails here too, with less to say: the other one's words count.
     readTraces(ceph, { journal: place, image: place }, name, options).catch((error: unknown) => {
@@ -94,7 +94,7 @@ async function createVolume(
   const places = { journal: place, journalPoolId: poolId, image: place, imagePoolId: poolId };
   trash.emptyOnce(ceph, place);
   const reservation = { requestName: name, namePrefix: parameters.namePrefix, owner: parameters.owner };
-  const journal = await reserve(ceph, places, reservation, options, Promise.resolve(seen));
+  const journal = await reserve(ceph, places, reservation, traces, options);
   const bytes = await ensureImage(ceph, place, journal.imageName, wanted, options);
   return {
     handle: encodeHandle({ clusterId, locationId: BigInt(poolId), uuid: journal.uuid }),

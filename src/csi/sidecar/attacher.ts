@@ -26,8 +26,7 @@ import { volumeCapability } from './volume-capability.ts';
 import { controllerSecretOf } from './volume-secrets.ts';
 
 /** On VolumeAttachments and PVs, as upstream's attacher names it: `external-attacher/rook-ceph-rbd-csi-ceph-com`. */
-export const attacherFinalizer = (driver: string): string =>
-  `external-attacher/${driver.replaceAll('.', '-')}`;
+const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll('.', '-')}`;
 
 /** Where upstream's attacher notes the driver's node id, so that a detach works after the CSINode is gone. */
 const nodeIdAnnotation = 'csi.alpha.kubernetes.io/node-id';

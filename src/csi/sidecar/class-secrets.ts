@@ -17,6 +17,7 @@ export type SecretPurpose =
 /** A wrong or missing secret; the message names the key and what would be right. */
 export class SecretError extends Error {
   readonly code = 'CLASS_SECRET';
+  override readonly name = 'SecretError';
 }
 
 export interface SecretTemplateValues {
