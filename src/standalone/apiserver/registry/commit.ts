@@ -32,6 +32,19 @@ function refused(error: unknown): unknown {
   return error;
 }
 
+/** Gives what was written to the cache, as the store has it and shared with no caller; answers the same. */
+function taken(
+  { cache }: RegistryDeps,
+  storage: string,
+  local: string,
+  value: string,
+  revision: number,
+): ApiObject {
+  const object = decode(value, revision);
+  cache.committed(revision, { storage, local, object });
+  return object;
+}
+
 /** Writes a new object. `false` where the name is taken. */
 export async function commitNew(
   deps: RegistryDeps,
@@ -41,13 +54,13 @@ export async function commitNew(
   object: ApiObject,
   signal: AbortSignal,
 ): Promise<ApiObject | false> {
-  const key = fullKey(storageOf(kind), localKey(namespace, name));
-  const stored = toStorage(kind, object);
+  const storage = storageOf(kind);
+  const local = localKey(namespace, name);
+  const value = encode(toStorage(kind, object));
   try {
-    const result = await deps.store.commit([{ key, expected: 0, value: encode(stored) }], signal);
+    const result = await deps.store.commit([{ key: fullKey(storage, local), expected: 0, value }], signal);
     if (!result.committed) return false;
-    deps.cache.committed(result.revision);
-    return atVersion(stored, result.revision);
+    return taken(deps, storage, local, value, result.revision);
   } catch (error) {
     throw refused(error);
   }
@@ -74,8 +87,8 @@ export async function commitChange(
     if (!live) throw notFound(kind, name);
     const outcome = await change(live);
     if ('same' in outcome) return { object: outcome.same, removed: false };
-    const next = 'put' in outcome ? toStorage(kind, outcome.put) : toStorage(kind, outcome.remove);
     const removed = 'remove' in outcome;
+    const next = toStorage(kind, removed ? outcome.remove : outcome.put);
     if (options.dryRun) return { object: next, removed };
     const expected = Number(live.metadata?.resourceVersion ?? 0);
     const key = fullKey(storage, local);
@@ -84,8 +97,10 @@ export async function commitChange(
       throw refused(error);
     });
     if (result.committed) {
-      cache.committed(result.revision);
-      return { object: atVersion(next, result.revision), removed };
+      const { revision } = result;
+      if (value !== undefined) return { object: taken(deps, storage, local, value, revision), removed };
+      cache.committed(revision, { storage, local, object: undefined });
+      return { object: atVersion(next, revision), removed };
     }
     const current = result.current[0];
     live = current && decode(current.value, current.revision);

@@ -1,14 +1,24 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
-import type { Store, StoreBatch, StoreEntry } from '../store/store.ts';
+import type { ApiObject } from '../kind.ts';
+import type { Store, StoreBatch, StoreEntry, StoreEvent } from '../store/store.ts';
 import { kindCache, type KindCache, type WritableKindCache } from './kind-cache.ts';
 import { waitFor, type Subscribe } from './wait.ts';
 import { decode, fullKey, root, splitKey, type StorageName } from './storage-form.ts';
 
+/** What one write of ours made of one object. */
+export interface OwnWrite {
+  readonly storage: StorageName;
+  readonly local: string;
+  /** Undefined where it was removed. */
+  readonly object: ApiObject | undefined;
+}
+
 /**
- * Everything in the store, held in memory by one list and one watch. Reads come from here: this server is
- * the store's only writer, and a reader waits for the revision of the last write that was answered, so
- * nobody misses their own write, nor that of anyone before them.
+ * Everything in the store, held in memory by one list and one watch. Reads come from here: a reader waits for
+ * the revision of the last write that was answered, so nobody misses their own write, nor that of anyone
+ * before them. A write of our own is taken in as soon as the store has answered it, if everything before it is
+ * here: the watch would only bring it once more, and later.
  */
 export interface WatchCache {
   of(storage: StorageName): KindCache;
@@ -16,8 +26,8 @@ export interface WatchCache {
   readonly revision: number;
   /** Every stored kind that has or had objects. */
   storages(): readonly StorageName[];
-  /** Tells the cache that a write was answered with this revision: later reads wait for it. */
-  committed(revision: number): void;
+  /** Tells the cache what was answered with this revision, its only change: later reads wait for it. */
+  committed(revision: number, write: OwnWrite): void;
   /** Resolves when all answered writes are visible. Rejects after 10 s, or by the signal. */
   fresh(signal: AbortSignal): Promise<void>;
   /** Resolves true once `revision` was seen, false after `timeoutMs`. */
@@ -86,12 +96,14 @@ function contents(log: Logger) {
       loadedAt = revision;
       for (const entry of entries) put(entry, 'load');
     },
-    apply({ events }: StoreBatch) {
-      for (const event of events) {
-        const at = splitKey(event.key);
-        if (event.type === 'put') put(event, 'event');
-        else if (at) cacheOf(at.storage).remove(at.local, event.revision);
-      }
+    apply(event: StoreEvent) {
+      const at = splitKey(event.key);
+      if (event.type === 'put') put(event, 'event');
+      else if (at) cacheOf(at.storage).remove(at.local, event.revision);
+    },
+    applyOwn({ storage, local, object }: OwnWrite, revision: number) {
+      if (object) cacheOf(storage).put(local, object, revision);
+      else cacheOf(storage).remove(local, revision);
     },
     /** Catches up over a gap that the watch cannot fill: what differs becomes events. */
     replace({ entries, revision }: Everything) {
@@ -109,16 +121,60 @@ function contents(log: Logger) {
   };
 }
 
+/**
+ * Brings the store's changes into their order: those of the watch, and writes of our own as they are answered,
+ * which may be before what the watch has yet to bring, and in any order.
+ */
+function inOrder(all: ReturnType<typeof contents>) {
+  /** Answered, while something before it is still to come: by its own answer, or else by the watch. */
+  const early = new Map<number, OwnWrite>();
+  let revision = 0;
+
+  function takeInOwn(): void {
+    for (let write = early.get(revision + 1); write; write = early.get(revision + 1)) {
+      early.delete(++revision);
+      all.applyOwn(write, revision);
+    }
+  }
+  function reach(to: number): void {
+    for (const at of early.keys()) if (at <= to) early.delete(at);
+    revision = Math.max(revision, to);
+    takeInOwn();
+  }
+
+  return {
+    /** Everything up to here has been taken in. */
+    get revision() {
+      return revision;
+    },
+    reach,
+    /** Takes in what the watch brought; says whether any of it was new. */
+    watched({ events, revision: to }: StoreBatch): boolean {
+      if (to <= revision) return false; // Our own writes, all of them here already.
+      for (const event of events) if (event.revision > revision) all.apply(event);
+      reach(to);
+      return true;
+    },
+    /** Takes in a write of ours, where its turn is now; says whether it was. */
+    answered(at: number, write: OwnWrite): boolean {
+      if (at <= revision) return false; // The watch was first.
+      early.set(at, write);
+      if (at > revision + 1) return false;
+      takeInOwn();
+      return true;
+    },
+  };
+}
+
 /** Loads the store and follows it. */
 export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache> {
   const { store, clock, log, signal } = deps;
   const all = contents(log);
   const waiters = new Set<() => void>();
-  let revision = 0;
+  const order = inOrder(all);
   let floor = 0;
 
-  function advance(to: number): void {
-    revision = Math.max(revision, to);
+  function advance(): void {
     for (const cache of all.caches.values()) cache.flush();
     for (const wake of waiters) wake();
   }
@@ -126,10 +182,8 @@ export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache>
   async function follow(): Promise<void> {
     while (!signal.aborted) {
       try {
-        for await (const batch of store.watch(root, revision, signal)) {
-          all.apply(batch);
-          advance(batch.revision);
-        }
+        for await (const batch of store.watch(root, order.revision, signal))
+          if (order.watched(batch)) advance();
       } catch (err) {
         if (signal.aborted) return;
         log.warn({ err }, 'the watch of the store ended; reading everything again');
@@ -141,8 +195,11 @@ export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache>
   async function readAgain(): Promise<void> {
     try {
       const everything = await readAll(store, signal);
+      // Writes of our own were answered meanwhile: what is here is newer, and whole.
+      if (everything.revision <= order.revision) return;
       all.replace(everything);
-      advance(everything.revision);
+      order.reach(everything.revision);
+      advance();
     } catch (err) {
       if (signal.aborted) return;
       log.error({ err }, 'the store cannot be read');
@@ -155,22 +212,23 @@ export async function startWatchCache(deps: WatchCacheDeps): Promise<WatchCache>
     return () => waiters.delete(listener);
   };
   const reached = (target: number, timeoutMs: number, caller: AbortSignal) =>
-    waitFor(clock, onAdvance, () => revision >= target, timeoutMs, caller);
+    waitFor(clock, onAdvance, () => order.revision >= target, timeoutMs, caller);
 
   const first = await readAll(store, signal);
   all.load(first);
-  advance(first.revision);
+  order.reach(first.revision);
   return {
     of: all.cacheOf,
     get revision() {
-      return revision;
+      return order.revision;
     },
     storages: () => [...all.caches.keys()],
-    committed(at) {
+    committed(at, write) {
       floor = Math.max(floor, at);
+      if (order.answered(at, write)) advance();
     },
     async fresh(caller) {
-      if (revision >= floor) return;
+      if (order.revision >= floor) return;
       if (!(await reached(floor, freshTimeoutMs, caller))) throw new Error('the watch of the store lags');
     },
     reached,
