@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readInstance } from '../../src/standalone/instance.ts';
 import { eventually } from '../support/eventually.ts';
-import { tracesOf, withWords, type SeenProcess } from '../support/instance-traces.ts';
+import { programs, tracesOf, withWords, type SeenProcess } from '../support/instance-traces.ts';
 import { shellPod } from '../support/shell-pod.ts';
 import { examples, standaloneInstance } from '../support/standalone.ts';
 import { tellOnFailure } from '../support/tell-on-failure.ts';
@@ -48,8 +48,6 @@ const processes = async () => {
   const id = (await readInstance(dataDir))?.config.id ?? '';
   return (await tracesOf(dataDir, id)).processes;
 };
-const programs = (all: readonly SeenProcess[], name: string) =>
-  all.filter(({ args }) => args[0]?.split('/').at(-1) === name);
 
 /** Every process that must be there once, or as often as `times` says. */
 const census: readonly { name: string; times: number; of: (all: readonly SeenProcess[]) => SeenProcess[] }[] =

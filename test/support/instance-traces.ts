@@ -7,6 +7,7 @@ import { loopsBelow } from '../../src/standalone/machine/loops.ts';
 /** A process as the kernel has it; `identity` tells it from a later one with the same pid. */
 export interface SeenProcess {
   readonly pid: number;
+  readonly parent: number;
   readonly identity: string;
   readonly args: readonly string[];
 }
@@ -29,7 +30,7 @@ async function seen(pid: number): Promise<SeenProcess | undefined> {
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
     const args = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
-    return { pid, identity: `${pid} ${fields[19]}`, args };
+    return { pid, parent: Number(fields[1]), identity: `${pid} ${fields[19]}`, args };
   } catch {
     return undefined; // It ended while we looked.
   }
@@ -109,9 +110,19 @@ export async function stillRunning(before: readonly SeenProcess[]): Promise<Seen
   return before.filter((one, index) => now[index]?.identity === one.identity);
 }
 
+/** Without children between fork and exec: these bear their parent's arguments, and are no second one of it. */
+function executed(processes: readonly SeenProcess[]): SeenProcess[] {
+  const argsOf = new Map(processes.map(({ pid, args }) => [pid, args.join('\0')]));
+  return processes.filter(({ parent, args }) => argsOf.get(parent) !== args.join('\0'));
+}
+
+/** The processes of one program, such as `etcd`, wherever it stands. */
+export const programs = (processes: readonly SeenProcess[], name: string): SeenProcess[] =>
+  executed(processes).filter(({ args }) => args[0]?.split('/').at(-1) === name);
+
 /** The processes of one role of the bundle, such as `csi`, `node`. */
 export function withWords(processes: readonly SeenProcess[], ...words: readonly string[]): SeenProcess[] {
-  return processes.filter(({ args }) => {
+  return executed(processes).filter(({ args }) => {
     const bundle = args.findIndex((arg) => arg.endsWith('/holdfast.mjs'));
     const isItself = args[0]?.endsWith('/node') ?? false; // And not the nsenter that waits for it.
     return isItself && bundle >= 0 && words.every((word, index) => args[bundle + 1 + index] === word);
