@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -67,4 +68,12 @@ test('an abort fails it with its reason, and nobody there with the error of that
   stop.abort(new Error('given up'));
   await expect(waiting).rejects.toThrow('given up');
   await expect(connectQmp(`${path}-none`, signal)).rejects.toThrow('ENOENT');
+});
+
+test('a conversation that is over leaves nothing on a signal that lives on', async () => {
+  const stop = new AbortController();
+  const qmp = await connectQmp(await daemon(() => ''), stop.signal);
+  expect(getEventListeners(stop.signal, 'abort')).toHaveLength(1);
+  qmp.close();
+  await expect.poll(() => getEventListeners(stop.signal, 'abort')).toEqual([]);
 });

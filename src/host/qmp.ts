@@ -59,8 +59,12 @@ export async function connectQmp(path: string, signal: AbortSignal): Promise<Qmp
     }
   });
   socket.on('error', fail);
-  socket.on('close', () => fail(new Error('the daemon closed its socket')));
-  signal.addEventListener('abort', () => fail(signal.reason as Error), { once: true });
+  const onAbort = () => fail(signal.reason as Error);
+  signal.addEventListener('abort', onAbort, { once: true });
+  socket.on('close', () => {
+    signal.removeEventListener('abort', onAbort);
+    fail(new Error('the daemon closed its socket'));
+  });
 
   const execute = (command: string, args?: Readonly<Record<string, unknown>>) =>
     new Promise<unknown>((resolve, reject) => {

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, expect, test } from 'vitest';
@@ -40,7 +40,8 @@ function clientOn(port: number) {
   return { session, kv: sessionClient(session, KV) };
 }
 
-const options = { signal: new AbortController().signal, timeoutMs: 5_000 };
+const options = { signal: new AbortController().signal, timeoutMs: 15_000 };
+setMaxListeners(0, options.signal); // Shared by all calls at once.
 const failure = async (call: Promise<unknown>): Promise<unknown> =>
   await call.then(
     () => expect.fail('the call was served'),

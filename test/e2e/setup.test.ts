@@ -88,7 +88,8 @@ test('a user who is not root, and a machine without a network, read one line', a
 
   const startedMs = performance.now();
   const offline = await setUp({ before: ['unshare', '--net'] });
-  expect(performance.now() - startedMs).toBeLessThan(5000); // Half a second by itself.
+  // Half a second by itself; apt would try for half a minute before it said so.
+  expect(performance.now() - startedMs).toBeLessThan(20_000);
   expect(offline.code).toBe(1);
   expect(offline.stderr).toMatch(oneLine);
   expect(offline.stderr).toContain('could not be downloaded (is there a network?)');

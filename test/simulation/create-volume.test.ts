@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { fakeCeph, type FakeCeph } from '../../src/ceph/fake/fake-ceph.ts';
 import { openClusters } from '../../src/csi/clusters.ts';
@@ -46,7 +46,9 @@ async function clusterWithPool(): Promise<FakeCeph> {
 async function driver(ceph: FakeCeph) {
   const config = { all: async () => [entry], cluster: async () => entry };
   const clusters = openClusters(config, ceph.open);
-  const trash = trashBin({ clock: systemClock, log: silentLogger, signal });
+  const life = new AbortController();
+  onTestFinished(() => life.abort());
+  const trash = trashBin({ clock: systemClock, log: silentLogger, signal: life.signal });
   trash.emptyOnce(ceph, place); // Now, so that the steps below come in one order only.
   await trash.idle();
   const { createVolume, deleteVolume, controllerPublishVolume, controllerUnpublishVolume } =

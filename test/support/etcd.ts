@@ -26,9 +26,12 @@ const isOpen = (port: number): Promise<boolean> =>
     socket.once('connect', () => socket.destroy());
   });
 
-async function freePort(from: number, to: number): Promise<number> {
-  for (let port = from; port <= to; port++) if (!(await isOpen(port))) return port;
-  throw new Error(`no free port between ${from} and ${to}`);
+/** Two ports side by side that this process begins to look for where no other one does, as two runs may begin at once. */
+async function freePorts(): Promise<readonly [number, number]> {
+  const first = 24_000 + 2 * (process.pid % 1_000);
+  for (let port = first; port < first + 100; port += 2)
+    if (!(await isOpen(port)) && !(await isOpen(port + 1))) return [port, port + 1];
+  throw new Error(`no free ports between ${first} and ${first + 99}`);
 }
 
 /** A real etcd from the tree, with TLS, on loopback. */
@@ -36,8 +39,7 @@ export async function startEtcd(): Promise<TestEtcd> {
   const { path: tree } = JSON.parse(await readFile(join(cache, 'tree.json'), 'utf8')) as { path: string };
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-test-etcd-'));
   const pki = await ensurePki({ directory: join(folder, 'pki'), apiHosts: ['127.0.0.1'], nowMs: Date.now() });
-  const port = await freePort(23_790, 23_794);
-  const peerPort = await freePort(23_795, 23_799);
+  const [port, peerPort] = await freePorts();
   const client = `https://127.0.0.1:${port}`;
   const peer = `https://127.0.0.1:${peerPort}`;
   let child: ReturnType<typeof spawn> | undefined;

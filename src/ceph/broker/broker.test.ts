@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { EventEmitter } from 'node:events';
+import { EventEmitter, setMaxListeners } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { virtualClock } from '../../lib/clock.ts';
@@ -10,6 +10,7 @@ import { encodeFrame, frameReader, type BrokerRequest, type BrokerResponse } fro
 import { brokerThreads } from './spawn-broker.ts';
 
 const { signal } = new AbortController();
+setMaxListeners(0, signal); // Shared by all calls at once.
 const connection = { monHost: '10.0.0.1:3300', user: 'client.a', key: 'c2VjcmV0' };
 
 /** A child whose answers the test gives by hand. */

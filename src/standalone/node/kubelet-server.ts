@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
@@ -200,16 +201,10 @@ async function sendLog(
     isLive,
   })) {
     if (gone.signal.aborted) return;
-    if (!response.write(text)) await drained(response, gone.signal);
+    // The loop ends by itself where the reader has gone.
+    if (!response.write(text)) await once(response, 'drain', { signal: gone.signal }).catch(() => undefined);
   }
   response.end();
-}
-
-async function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    response.once('drain', resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 async function upgrade(
