@@ -35,5 +35,5 @@ export async function serveOnSocket(server: grpc.Server, path: string, signal: A
       resolve();
     });
   });
-  await rm(path, { force: true });
+  // The socket's file went with the listening: one that is there now is a successor's.
 }
