@@ -3,6 +3,7 @@ import { expect, test, onTestFinished } from 'vitest';
 import { startTestClient } from '../../test/support/test-client.ts';
 import { ConfigMaps, Secrets } from '../api/core.ts';
 import type { Stored } from '../api/resource.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { systemClock, virtualClock, type Clock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import { Registry } from '../lib/metrics.ts';
@@ -263,4 +264,42 @@ test('stopping aborts what runs and waits for it', async () => {
   stopping.abort(new Error('stop'));
   await running;
   expect(log).toEqual(['started', 'ended']);
+});
+
+test('nothing is reconciled before every cache is full, those too that only a reconciler reads', async () => {
+  const client = await startTestClient();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  await client.create(ConfigMaps, { metadata: ref('a') }, { signal });
+  await client.create(Secrets, { metadata: ref('key') }, { signal });
+  let open: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  // The list of Secrets is long in coming.
+  const slow: KubeClient = {
+    ...client,
+    listPage: async (resource, ...rest) => {
+      if (resource.kind === 'Secret') await gate;
+      return await client.listPage(resource, ...rest);
+    },
+    async *watchOnce(resource, ...rest) {
+      if (resource.kind === 'Secret') await gate;
+      yield* client.watchOnce(resource, ...rest);
+    },
+  };
+  const manager = createManager({ client: slow, clock: systemClock, log: silentLogger });
+  const secrets = manager.caches.cache(Secrets);
+  const configMaps = manager.caches.cache(ConfigMaps);
+  const seen: (string | undefined)[] = [];
+  const reconcile = async () => {
+    seen.push(secrets.get(ref('key'))?.metadata.name);
+    return await Promise.resolve(done);
+  };
+  manager.add({ resource: ConfigMaps, reconciler: { name: 'test', reconcile } });
+  const running = manager.run(signal);
+  await configMaps.synced(signal);
+  open();
+  await until(() => seen.length > 0);
+  expect(seen[0]).toBe('key');
+  stopping.abort(new Error('the test is over'));
+  await running;
 });

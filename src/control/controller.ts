@@ -209,7 +209,10 @@ async function limited<R>(
   }
 }
 
-/** Enqueues what changes from now on; `synced` resolves when every cache behind it has its first list. */
+/**
+ * Enqueues what changes from now on. `synced` resolves when every cache that there is has its first list, those of
+ * other controllers too: a reconciler that reads one which is still empty would take what is not there for gone.
+ */
 function listen<T extends KubeObject>(
   spec: ControllerSpec<T>,
   cache: RunningCache<T>,
@@ -219,7 +222,7 @@ function listen<T extends KubeObject>(
 ) {
   const subscriptions = disposables();
   subscriptions.add(cache.onChange(({ object }) => enqueue(refOf(object))));
-  const lists = [cache.synced(signal)];
+  const lists = [caches.synced(signal)];
   for (const trigger of spec.triggers ?? []) {
     const { watched, subscription } = subscribe(trigger, caches, enqueue);
     subscriptions.add(subscription);

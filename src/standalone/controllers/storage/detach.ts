@@ -1,6 +1,6 @@
-import type { Node } from 'kubernetes-types/core/v1.js';
+import type { Node, PersistentVolume } from 'kubernetes-types/core/v1.js';
 import type { VolumeAttachment } from 'kubernetes-types/storage/v1.js';
-import { Nodes, VolumeAttachments } from '../../../api/core.ts';
+import { Nodes, PersistentVolumes, VolumeAttachments } from '../../../api/core.ts';
 import { refOf, type Stored } from '../../../api/resource.ts';
 import { done, requeueAfter } from '../../../control/outcome.ts';
 import type { Reconciler } from '../../../control/reconciler.ts';
@@ -28,10 +28,15 @@ export function volumeDetach(deps: AttachDeps): Reconciler<VolumeAttachment> {
     name: 'volume-detach',
     async reconcile(attachment, { signal, log }) {
       if (attachment.metadata.deletionTimestamp !== undefined || isWanted(attachment)) return done;
-      const node =
-        deps.nodes.get({ name: attachment.spec.nodeName }) ??
-        (await deps.client.get(Nodes, { name: attachment.spec.nodeName }, { signal }));
-      if (node && !isOutOfService(node) && isInUse(node, attachment, deps)) return requeueAfter(recheckMs);
+      if (holds(deps.nodes.get(nodeOf(attachment)), attachment, volumeOf(attachment, deps)))
+        return requeueAfter(recheckMs);
+      // Caches may be behind, and a volume that is taken away under a mount cannot be given back.
+      const name = attachment.spec.source.persistentVolumeName;
+      const [node, volume] = await Promise.all([
+        deps.client.get(Nodes, nodeOf(attachment), { signal }),
+        name ? deps.client.get(PersistentVolumes, { name }, { signal }) : undefined,
+      ]);
+      if (holds(node, attachment, volume)) return requeueAfter(recheckMs);
       log.info(
         { attachment: attachment.metadata.name, node: attachment.spec.nodeName },
         'detaching a volume',
@@ -43,17 +48,27 @@ export function volumeDetach(deps: AttachDeps): Reconciler<VolumeAttachment> {
   };
 }
 
+const nodeOf = ({ spec }: VolumeAttachment) => ({ name: spec.nodeName });
+
 const isOutOfService = (node: Stored<Node>) =>
   (node.spec?.taints ?? []).some((taint) => taint.key === outOfService);
 
-function keyOfAttachment(attachment: Stored<VolumeAttachment>, deps: AttachDeps): string | undefined {
-  const name = attachment.spec.source.persistentVolumeName;
-  const handle = name && deps.volumes.get({ name })?.spec?.csi?.volumeHandle;
-  return handle ? volumeKey(attachment.spec.attacher, handle) : undefined;
-}
+const volumeOf = ({ spec }: Stored<VolumeAttachment>, deps: AttachDeps) =>
+  deps.volumes.get({ name: spec.source.persistentVolumeName ?? '' });
 
-function isInUse(node: Stored<Node>, attachment: Stored<VolumeAttachment>, deps: AttachDeps): boolean {
-  const key = keyOfAttachment(attachment, deps);
+const keyOfVolume = (driver: string, volume: PersistentVolume | undefined): string | undefined => {
+  const handle = volume?.spec?.csi?.volumeHandle;
+  return handle ? volumeKey(driver, handle) : undefined;
+};
+
+/** Whether the node says that it uses the volume, and is to be believed. */
+function holds(
+  node: Stored<Node> | undefined,
+  { spec }: Stored<VolumeAttachment>,
+  volume: Stored<PersistentVolume> | undefined,
+): boolean {
+  if (!node || isOutOfService(node)) return false;
+  const key = keyOfVolume(spec.attacher, volume);
   return key !== undefined && (node.status?.volumesInUse ?? []).includes(key);
 }
 
@@ -65,7 +80,7 @@ export function attachedVolumes(deps: AttachDeps): Reconciler<Node> {
       const attached = deps.attachments
         .list()
         .filter((one) => one.spec.nodeName === node.metadata.name && one.status?.attached)
-        .flatMap((one) => keyOfAttachment(one, deps) ?? [])
+        .flatMap((one) => keyOfVolume(one.spec.attacher, volumeOf(one, deps)) ?? [])
         .toSorted()
         .map((name) => ({ name, devicePath: '' }));
       const written = await writeStatus(
