@@ -1,27 +1,12 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type * as grpc from '@grpc/grpc-js';
-import {
-  WatchRequestSchema,
-  WatchResponseSchema,
-  type WatchRequest,
-  type WatchResponse,
-} from '../../../gen/etcd/rpc_pb.js';
-import { Event_EventType, type Event } from '../../../gen/etcd/kv_pb.js';
+import { WatchRequestSchema, type WatchRequest } from '../../../gen/etcd/rpc_pb.js';
 import { backoffMs } from '../../../lib/backoff.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import { decodeWatch, type WatchAnswer } from './etcd-wire.ts';
 import { compactedError, StoreError, type StoreBatch, type StoreEvent } from './store.ts';
 
 const path = '/etcdserverpb.Watch/Watch';
-const text = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
-
-function eventOf(event: Event): StoreEvent {
-  const key = text(event.kv?.key ?? new Uint8Array());
-  const revision = Number(event.kv?.modRevision ?? 0n);
-  return event.type === Event_EventType.DELETE
-    ? { type: 'delete', key, revision }
-    : { type: 'put', key, value: text(event.kv?.value ?? new Uint8Array()), revision };
-}
-
 /** One stream: batches until it breaks (StoreError UNAVAILABLE) or the revision is compacted away. */
 async function* stream(
   client: grpc.Client,
@@ -30,10 +15,10 @@ async function* stream(
   after: number,
   signal: AbortSignal,
 ): AsyncGenerator<StoreBatch> {
-  const call = client.makeBidiStreamRequest<WatchRequest, WatchResponse>(
+  const call = client.makeBidiStreamRequest<WatchRequest, WatchAnswer>(
     path,
     (message) => Buffer.from(toBinary(WatchRequestSchema, message)),
-    (bytes) => fromBinary(WatchResponseSchema, bytes),
+    decodeWatch,
   );
   const onAbort = () => call.cancel();
   signal.addEventListener('abort', onAbort, { once: true });
@@ -47,16 +32,16 @@ async function* stream(
       }),
     );
     let gathered: StoreEvent[] = [];
-    for await (const message of call as AsyncIterable<WatchResponse>) {
+    for await (const message of call as AsyncIterable<WatchAnswer>) {
       if (message.canceled) {
-        if (message.compactRevision > 0n) throw compactedError(after + 1, Number(message.compactRevision));
+        if (message.compactRevision > 0) throw compactedError(after + 1, message.compactRevision);
         throw new StoreError('UNAVAILABLE', `etcd ended the watch: ${message.cancelReason}`);
       }
       if (message.created) continue;
-      for (const event of message.events) gathered.push(eventOf(event));
+      for (const event of message.events) gathered.push(event);
       // A fragment may end in the middle of a revision; readers see whole ones only.
       if (message.fragment) continue;
-      yield { events: gathered, revision: Number(message.header?.revision ?? 0n) };
+      yield { events: gathered, revision: message.revision };
       gathered = [];
     }
     throw new StoreError('UNAVAILABLE', 'etcd ended the watch stream');
