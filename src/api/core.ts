@@ -22,8 +22,7 @@ import type {
 } from 'kubernetes-types/core/v1.js';
 import type { EndpointSlice } from 'kubernetes-types/discovery/v1.js';
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.js';
-import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from 'kubernetes-types/rbac/v1.js';
-import type { PriorityClass } from 'kubernetes-types/scheduling/v1.js';
+import type { ClusterRole, ClusterRoleBinding, Role } from 'kubernetes-types/rbac/v1.js';
 import type { CSIDriver, CSINode, StorageClass, VolumeAttachment } from 'kubernetes-types/storage/v1.js';
 import { resource, type KubeObject } from './resource.ts';
 
@@ -74,20 +73,7 @@ export const PodDisruptionBudgets = resource<PodDisruptionBudget>(
   'PodDisruptionBudget',
   'poddisruptionbudgets',
 );
-export const PriorityClasses = resource<PriorityClass>(
-  'scheduling.k8s.io',
-  'v1',
-  'PriorityClass',
-  'priorityclasses',
-  'cluster',
-);
 export const Roles = resource<Role>('rbac.authorization.k8s.io', 'v1', 'Role', 'roles');
-export const RoleBindings = resource<RoleBinding>(
-  'rbac.authorization.k8s.io',
-  'v1',
-  'RoleBinding',
-  'rolebindings',
-);
 export const ClusterRoles = resource<ClusterRole>(
   'rbac.authorization.k8s.io',
   'v1',

@@ -31,9 +31,6 @@ function toRule(answer: z.infer<typeof RuleAnswer>): CrushRule {
   };
 }
 
-export const readRules = async (ceph: Ceph, signal: AbortSignal): Promise<readonly CrushRule[]> =>
-  (await ceph.mon({ prefix: 'osd crush rule dump' }, z.array(RuleAnswer), { signal })).map(toRule);
-
 /** Undefined where there is no such rule. */
 export async function readRule(
   ceph: Ceph,
@@ -110,24 +107,4 @@ export async function setDeviceClass(
     await ceph.mon({ prefix: 'osd crush rm-device-class', ids: ids.map(String) }, z.unknown(), { signal });
     await set();
   }
-}
-
-/** Where an OSD or bucket belongs, outermost last or first: `{ host: 'n1', rack: 'r1', root: 'default' }`. */
-export type CrushLocation = Readonly<Record<string, string>>;
-
-const locationArgs = (location: CrushLocation) =>
-  Object.entries(location).map(([type, name]) => `${type}=${name}`);
-
-export async function moveBucket(
-  ceph: Ceph,
-  name: string,
-  location: CrushLocation,
-  signal: AbortSignal,
-): Promise<void> {
-  await ceph.mon({ prefix: 'osd crush move', name, args: locationArgs(location) }, z.unknown(), { signal });
-}
-
-/** ENOTEMPTY while it holds something; one that is not there is no error. */
-export async function removeBucket(ceph: Ceph, name: string, signal: AbortSignal): Promise<void> {
-  await ceph.mon({ prefix: 'osd crush rm', name }, z.unknown(), { signal });
 }

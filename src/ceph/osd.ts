@@ -175,11 +175,6 @@ export async function markIn(ceph: Ceph, osds: readonly number[], signal: AbortS
   await ceph.mon({ prefix: 'osd in', ids: ids(osds) }, z.unknown(), { signal });
 }
 
-/** Marks OSDs down; a living one says so and comes back up. */
-export async function markDown(ceph: Ceph, osds: readonly number[], signal: AbortSignal): Promise<void> {
-  await ceph.mon({ prefix: 'osd down', ids: ids(osds) }, z.unknown(), { signal });
-}
-
 /** Whether all PGs stay available when these OSDs stop; where not, Ceph's reason. */
 export async function osdsOkToStop(
   ceph: Ceph,

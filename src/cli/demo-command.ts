@@ -15,7 +15,7 @@ export async function demo(context: CliContext, options: { readonly before?: str
   const client = createKubeClient(await loadKubeConfig(kubeconfig), { clock, fieldManager: 'holdfast-demo' });
   const progress = createProgress(screen, clock);
   try {
-    await runDemo({ client, examples: join(dist, 'examples'), progress, signal });
+    await runDemo({ client, examples: join(dist, 'examples'), progress, clock, signal });
   } finally {
     await client.close();
   }

@@ -7,7 +7,8 @@ import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { applyManifests, parseManifests } from '../kube/manifests.ts';
 import { createKubeClient } from '../kube/undici-client.ts';
 import { systemClock } from '../lib/clock.ts';
-import { CephBlockPools, notBeingDeleted } from './demo.ts';
+import { notBeingDeleted } from './demo.ts';
+import { CephBlockPools } from './storage-kinds.ts';
 
 const crd = resolve(import.meta.dirname, '../../deploy/crds/cephblockpools.ceph.rook.io.yaml');
 const ref = { namespace: 'default', name: 'replicapool' };

@@ -1,31 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Deployments, Events, PersistentVolumeClaims, Pods } from '../api/core.ts';
-import { resource, type KubeObject, type ObjectRef, type Resource, type Stored } from '../api/resource.ts';
-import { systemClock } from '../lib/clock.ts';
+import type { KubeObject, ObjectRef, Resource, Stored } from '../api/resource.ts';
+import { hasCondition } from '../control/conditions.ts';
+import type { Clock } from '../lib/clock.ts';
 import { isDeadlineError } from '../lib/deadline.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { applyManifests, parseManifests } from '../kube/manifests.ts';
-import { waitForObject } from '../kube/wait.ts';
+import { waitForObject, type WaitOptions } from '../kube/wait.ts';
 import type { Progress, Step } from './progress.ts';
-
-/** The parts of a Rook-shaped object's status that a person waits for. */
-interface StorageObject extends KubeObject {
-  status?: {
-    phase?: string;
-    message?: string;
-    ceph?: { health?: string; capacity?: { bytesTotal?: number } };
-    conditions?: readonly { type: string; status: string; reason?: string; message?: string }[];
-  };
-}
-
-const CephClusters = resource<StorageObject>('ceph.rook.io', 'v1', 'CephCluster', 'cephclusters');
-export const CephBlockPools = resource<StorageObject>(
-  'ceph.rook.io',
-  'v1',
-  'CephBlockPool',
-  'cephblockpools',
-);
+import { CephBlockPools, CephClusters, describeStorage, type StorageObject } from './storage-kinds.ts';
 
 const deletionMs = 20_000;
 
@@ -41,16 +25,12 @@ export interface DemoOptions {
   /** The folder that holds ceph/ and demo/. */
   readonly examples: string;
   readonly progress: Progress;
+  readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
-export interface DemoResult {
-  /** What the second pod read back and verified. */
-  readonly verified: string;
-}
-
 /** The main job: a CephCluster, a pool, a claim, a pod that writes, and another that verifies. */
-export async function runDemo({ client, examples, progress, signal }: DemoOptions): Promise<DemoResult> {
+export async function runDemo({ client, examples, progress, clock, signal }: DemoOptions): Promise<void> {
   const apply = async (...path: string[]) => {
     const file = join(examples, ...path);
     await applyManifests(client, parseManifests(await readFile(file, 'utf8'), file), {
@@ -63,7 +43,7 @@ export async function runDemo({ client, examples, progress, signal }: DemoOption
     ref: ObjectRef,
     timeoutMs: number,
     accept: Accept<T>,
-  ) => waitSaying(client, kind, ref, { timeoutMs, signal, accept });
+  ) => waitSaying(client, kind, ref, { timeoutMs, clock, signal, accept });
 
   await progress.step('Operator ready', async () => {
     await wait(Deployments, operator, 120_000, (found) => (found?.status?.availableReplicas ?? 0) > 0);
@@ -72,7 +52,7 @@ export async function runDemo({ client, examples, progress, signal }: DemoOption
   await progress.step('Ceph cluster', async (step) => {
     const places = [[CephClusters, cluster] as const, [CephBlockPools, pool] as const];
     for (const [kind, ref] of places)
-      await notBeingDeleted(client, kind, ref, { step, signal, timeoutMs: deletionMs });
+      await notBeingDeleted(client, kind, ref, { step, clock, signal, timeoutMs: deletionMs });
     await apply('ceph', 'cluster.yaml');
     await wait(CephClusters, cluster, 300_000, (found) => {
       say(step, found);
@@ -103,21 +83,19 @@ export async function runDemo({ client, examples, progress, signal }: DemoOption
     await removePod(client, writer, signal);
   });
 
-  let verified = '';
   await progress.step('Second pod', async (step) => {
     await apply('demo', 'reader.yaml');
     await wait(Pods, reader, 120_000, (found) => {
       step.detail(`pod ${found?.status?.phase ?? 'absent'}`);
       failWhereFailed(found);
-      return found?.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+      return hasCondition(found?.status?.conditions, 'Ready');
     });
     const path = `/api/v1/namespaces/${reader.namespace}/pods/${reader.name}/log`;
-    verified = String(await client.request({ method: 'GET', path }, { signal })).trim();
+    const verified = String(await client.request({ method: 'GET', path }, { signal })).trim();
     if (!verified.includes('demo.bin: OK'))
       throw new Error(`the second pod read back something else: ${verified}`);
     step.detail(verified);
   });
-  return { verified };
 }
 
 /** What somebody deleted is waited out: applied now, it would go all the same. */
@@ -125,11 +103,7 @@ export async function notBeingDeleted(
   client: KubeClient,
   kind: Resource<StorageObject>,
   ref: ObjectRef,
-  {
-    step,
-    signal,
-    timeoutMs,
-  }: { readonly step: Step; readonly signal: AbortSignal; readonly timeoutMs: number },
+  { step, ...options }: { readonly step: Step } & WaitOptions,
 ): Promise<void> {
   let why = '';
   const accept: Accept<StorageObject> = (found) => {
@@ -139,7 +113,7 @@ export async function notBeingDeleted(
     return false;
   };
   try {
-    await waitForObject(client, kind, ref, accept, { timeoutMs, signal, clock: systemClock });
+    await waitForObject(client, kind, ref, accept, options);
   } catch (cause) {
     if (!isDeadlineError(cause)) throw cause;
     throw new Error(`somebody deleted ${kind.kind} ${ref.name}, and it waits${why ? `: ${why}` : ''}`, {
@@ -151,8 +125,7 @@ export async function notBeingDeleted(
 type Accept<T extends KubeObject> = (found: Stored<T> | undefined) => boolean;
 
 function say(step: Step, found: Stored<StorageObject> | undefined): void {
-  const { phase, message, ceph } = found?.status ?? {};
-  step.detail([phase, ceph?.health, message].filter((part) => part).join(', ') || 'waiting for the operator');
+  step.detail(describeStorage(found) || 'waiting for the operator');
 }
 
 interface PodLike extends KubeObject {
@@ -176,9 +149,7 @@ async function removePod(client: KubeClient, ref: ObjectRef, signal: AbortSignal
   await waitForObject(client, Pods, ref, (found) => found === undefined, { signal, timeoutMs: 60_000 });
 }
 
-interface SayingWait<T extends KubeObject> {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
+interface SayingWait<T extends KubeObject> extends WaitOptions {
   readonly accept: Accept<T>;
 }
 
@@ -187,19 +158,21 @@ async function waitSaying<T extends KubeObject>(
   client: KubeClient,
   kind: Resource<T>,
   ref: ObjectRef,
-  { timeoutMs, signal, accept }: SayingWait<T>,
+  { accept, ...options }: SayingWait<T>,
 ): Promise<void> {
   try {
-    await waitForObject(client, kind, ref, accept, { timeoutMs, signal, clock: systemClock });
+    await waitForObject(client, kind, ref, accept, options);
   } catch (cause) {
     if (!isDeadlineError(cause)) throw cause;
     const selection = {
       namespace: ref.namespace,
       fieldSelector: `involvedObject.name=${ref.name},type=Warning`,
     };
-    const events = await client.list(Events, selection, { signal });
+    const events = await client.list(Events, selection, { signal: options.signal });
     const last = events.items.at(-1);
     const why = last ? `: ${last.reason}: ${last.message}` : '';
-    throw new Error(`${kind.kind} ${ref.name} was not ready within ${timeoutMs / 1000} s${why}`, { cause });
+    throw new Error(`${kind.kind} ${ref.name} was not ready within ${options.timeoutMs / 1000} s${why}`, {
+      cause,
+    });
   }
 }

@@ -1,4 +1,4 @@
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { takeLockFile } from '../lib/lock-file.ts';
 import { dropClaim } from '../standalone/claims.ts';
@@ -17,6 +17,7 @@ import { CliError, command, type CliContext } from './context.ts';
 import { findInstance } from './find-instance.ts';
 import { createProgress } from './progress.ts';
 import { requireRoot } from './up.ts';
+import { pathExists } from '../lib/path-exists.ts';
 
 const stopTimeoutMs = 150_000;
 
@@ -38,7 +39,7 @@ export async function down(context: CliContext, options: { readonly purge?: bool
       step.detail(stopped ? `everything ended${data}` : 'nothing was running');
     });
   }
-  if (!instance && !(await exists(dataDir))) {
+  if (!instance && !(await pathExists(dataDir))) {
     context.screen.write(`no instance in ${dataDir}, nothing to ${options.purge ? 'remove' : 'end'}\n`);
     return;
   }
@@ -46,12 +47,6 @@ export async function down(context: CliContext, options: { readonly purge?: bool
   await progress.step(`Removing ${dataDir}`, () => purgeDataDir(dataDir));
   if (instance) await dropClaim(context.claimsDir, instance.config.id);
 }
-
-const exists = (path: string) =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 /** Ends an instance through its supervisor; false where nothing ran. What is left after it is an error. */
 export async function stopEverything(

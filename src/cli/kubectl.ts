@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { access, constants, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { constants as os } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
+import { pathExists } from '../lib/path-exists.ts';
 import { runCommand } from '../lib/run-command.ts';
 import { layout } from '../standalone/layout.ts';
 import type { CliContext } from './context.ts';
@@ -28,11 +29,7 @@ export async function findKubectl(place: KubectlPlace, signal: AbortSignal): Pro
   return cached;
 }
 
-const isExecutable = (file: string) =>
-  access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+const isExecutable = (file: string) => pathExists(file, constants.X_OK);
 
 async function minorVersion(file: string, signal: AbortSignal): Promise<number> {
   try {

@@ -1,5 +1,6 @@
+import type { Node, Pod } from 'kubernetes-types/core/v1.js';
 import { Nodes, Pods } from '../api/core.ts';
-import { resource, type KubeObject } from '../api/resource.ts';
+import { hasCondition } from '../control/conditions.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { createKubeClient } from '../kube/undici-client.ts';
 import { layout, type Layout } from '../standalone/layout.ts';
@@ -8,17 +9,9 @@ import { supervisorStatus } from '../standalone/supervisor/start-supervisor.ts';
 import { recordedProcesses } from '../standalone/supervisor/unit.ts';
 import { command, type CliContext } from './context.ts';
 import { findInstance, noInstance } from './find-instance.ts';
+import { CephClusters, describeStorage } from './storage-kinds.ts';
 import { formatTable } from './table.ts';
 
-interface Cluster extends KubeObject {
-  status?: {
-    phase?: string;
-    message?: string;
-    ceph?: { health?: string; capacity?: { bytesTotal?: number; bytesUsed?: number } };
-  };
-}
-
-const CephClusters = resource<Cluster>('ceph.rook.io', 'v1', 'CephCluster', 'cephclusters');
 const callTimeoutMs = 3000;
 
 /** `holdfast status`. Exit code 0 where everything runs, 3 where something does not, 4 where nothing is there. */
@@ -73,17 +66,16 @@ async function clusterLines(
   try {
     const nodes = (await client.list(Nodes, {}, options)).items;
     const pods = (await client.list(Pods, {}, options)).items;
-    const isReady = (object: { status?: { conditions?: { type: string; status: string }[] } }) =>
-      object.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+    const isReady = ({ status: now }: Node | Pod) => hasCondition(now?.conditions, 'Ready');
     const running = pods.filter((pod) => pod.status?.phase === 'Running');
     const clusters = await client.list(CephClusters, {}, options).catch(() => ({ items: [] }));
     const lines = [
       '',
       `nodes       ${nodes.filter(isReady).length} of ${nodes.length} Ready`,
       `pods        ${running.filter(isReady).length} of ${running.length} running ones ready, ${pods.length} in all`,
-      ...clusters.items.map(({ metadata, status: now }) => {
-        const parts = [now?.phase, now?.ceph?.health, now?.message].filter((part) => part);
-        return `ceph        ${metadata.namespace}/${metadata.name}: ${parts.join(', ') || 'no status yet'}`;
+      ...clusters.items.map((cluster) => {
+        const { namespace, name } = cluster.metadata;
+        return `ceph        ${namespace}/${name}: ${describeStorage(cluster) || 'no status yet'}`;
       }),
     ];
     return { lines, answers: true };

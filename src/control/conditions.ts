@@ -56,7 +56,7 @@ export function setCondition<C extends Condition>(
 
 /** Whether the condition is there with this status. */
 export const hasCondition = (
-  conditions: readonly { type: string; status: string }[] | undefined,
+  conditions: readonly { type?: string | undefined; status?: string | undefined }[] | undefined,
   type: string,
   status: 'True' | 'False' | 'Unknown' = 'True',
 ): boolean => conditions?.some((one) => one.type === type && one.status === status) ?? false;

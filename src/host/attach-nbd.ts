@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
@@ -11,6 +11,7 @@ import { foreignDevices } from './machine-devices.ts';
 import { blockSize, deviceNumbers } from './loops.ts';
 import { mountsOfDevice, type Mounts } from './mounts.ts';
 import type { HostTools } from './tools.ts';
+import { pathExists } from '../lib/path-exists.ts';
 
 export interface NbdDeps {
   readonly tools: HostTools;
@@ -35,13 +36,13 @@ export function nbdAttacher(deps: NbdDeps): RbdAttacher {
   return {
     name: 'rbd-nbd',
     async unusable() {
-      if (!(await exists(tools.path('rbd-nbd')))) return `${tools.path('rbd-nbd')} is missing`;
+      if (!(await pathExists(tools.path('rbd-nbd')))) return `${tools.path('rbd-nbd')} is missing`;
       const foreign = await foreignDevices(mounts, dev);
       if (foreign !== undefined) return foreign;
-      if (await exists(join(sys, 'block/nbd0'))) return undefined;
+      if (await pathExists(join(sys, 'block/nbd0'))) return undefined;
       const limit = { signal: AbortSignal.timeout(10_000), timeoutMs: 10_000 };
       await tools.run('modprobe', ['nbd'], limit).catch(() => undefined);
-      return (await exists(join(sys, 'block/nbd0'))) ? undefined : 'the kernel has no nbd module';
+      return (await pathExists(join(sys, 'block/nbd0'))) ? undefined : 'the kernel has no nbd module';
     },
     attach: (request, signal) =>
       locks.run(lockOf(request), signal, async () => {
@@ -119,7 +120,7 @@ function mapArguments(deps: NbdDeps, request: AttachRequest): string[] {
  */
 async function list(deps: NbdDeps, signal: AbortSignal): Promise<AttachedDevice[]> {
   const { tools, stateDir, proc = '/proc' } = deps;
-  if (!(await exists(tools.path('rbd-nbd')))) return []; // Without the tool nothing was ever mapped by it.
+  if (!(await pathExists(tools.path('rbd-nbd')))) return []; // Without the tool nothing was ever mapped by it.
   const { stdout } = await tools.run('rbd-nbd', ['list-mapped', '--format', 'json'], { signal });
   const mapped = stdout.trim() === '' ? [] : Mapped.parse(JSON.parse(stdout));
   const devices: AttachedDevice[] = [];
@@ -137,9 +138,3 @@ async function list(deps: NbdDeps, signal: AbortSignal): Promise<AttachedDevice[
   }
   return devices;
 }
-
-const exists = (path: string) =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

@@ -1,4 +1,4 @@
-import { access, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
@@ -19,6 +19,7 @@ import {
   type QsdStepDeps,
 } from './qsd-steps.ts';
 import type { HostTools } from './tools.ts';
+import { pathExists } from '../lib/path-exists.ts';
 
 export interface QsdAttacherDeps extends Omit<QsdStepDeps, 'ledger' | 'bootId'> {
   /** Of the running kernel, where not said. */
@@ -63,7 +64,7 @@ export function qsdAttacher(options: QsdAttacherDeps): QsdAttacher {
     name: 'qsd',
     async unusable() {
       for (const path of [options.tools.path('qemu-storage-daemon'), '/dev/fuse'])
-        if (!(await exists(path))) return `${path} is missing`;
+        if (!(await pathExists(path))) return `${path} is missing`;
       // A virtual node has loops of its own and no control device, which would hand out the machine's.
       const hasLoops = (await readdir('/dev')).some((name) => /^loop(-control|\d+)$/.test(name));
       return hasLoops ? undefined : '/dev has no loop devices';
@@ -187,9 +188,3 @@ function deviceOf({ image, loop }: Pick<LedgerEntry, 'image' | 'loop'>, alive: b
   if (!loop) throw new Error(`${image.image} has no loop`);
   return { ...image, device: loop.device, major: loop.major, minor: loop.minor, alive };
 }
-
-const exists = (path: string) =>
-  access(path).then(
-    () => true,
-    () => false,
-  );

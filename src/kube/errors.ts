@@ -44,9 +44,6 @@ export const isAlreadyExists = (error: unknown): error is KubeError => isKubeErr
 export const isConflict = (error: unknown): error is KubeError => isKubeError(error, 'Conflict');
 export const isInvalid = (error: unknown): error is KubeError => isKubeError(error, 'Invalid');
 export const isForbidden = (error: unknown): error is KubeError => isKubeError(error, 'Forbidden');
-export const isUnauthorized = (error: unknown): error is KubeError => isKubeError(error, 'Unauthorized');
-export const isTooManyRequests = (error: unknown): error is KubeError =>
-  isKubeError(error, 'TooManyRequests');
 /** The server took no connection, or broke it before it answered. */
 export const isUnreachable = (error: unknown): error is KubeError => isKubeError(error, 'Unreachable');
 

@@ -4,7 +4,7 @@ import { Leases } from '../api/core.ts';
 import type { ObjectRef, Stored } from '../api/resource.ts';
 import type { CallOptions, KubeClient } from './client.ts';
 import { isAlreadyExists, isConflict } from './errors.ts';
-import { microTime, parseTime } from './micro-time.ts';
+import { microTime } from './micro-time.ts';
 
 export interface LeaseClaim {
   readonly holder: string;
@@ -53,13 +53,6 @@ export async function releaseLease(
 ): Promise<void> {
   const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: microTime(nowMs) };
   await client.update(Leases, { ...lease, spec }, options);
-}
-
-/** When the lease ends by its own words, in milliseconds since the epoch; undefined where it does not say. */
-export function leaseEndMs(lease: Lease): number | undefined {
-  const renewedMs = parseTime(lease.spec?.renewTime);
-  const seconds = lease.spec?.leaseDurationSeconds;
-  return renewedMs === undefined || seconds === undefined ? undefined : renewedMs + seconds * 1000;
 }
 
 function newLease(ref: ObjectRef, claim: LeaseClaim): Lease {

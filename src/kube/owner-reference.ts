@@ -19,9 +19,3 @@ export function controllerOf(object: KubeObject): OwnerReference | undefined {
 
 export const isControlledBy = (object: KubeObject, owner: Stored<KubeObject>): boolean =>
   controllerOf(object)?.uid === owner.metadata.uid;
-
-/** The index `byOwner` of a cache: objects by the uid of their controller. */
-export const byControllerUid = (object: KubeObject): readonly string[] => {
-  const uid = controllerOf(object)?.uid;
-  return uid === undefined ? [] : [uid];
-};

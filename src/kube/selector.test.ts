@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { isLater } from './resource-version.ts';
-import { formatSelector, labelsContain, requirementMatches, selectorMatches } from './selector.ts';
+import { labelsContain, requirementMatches, selectorMatches } from './selector.ts';
 
 test('an absent selector takes nothing, an empty one everything', () => {
   expect([selectorMatches(undefined, { a: '1' }), selectorMatches({}, { a: '1' })]).toEqual([false, true]);
@@ -22,15 +22,6 @@ test.each([
   ['Exists', [], Object.create({ a: 'inherited' }) as Record<string, string>, false],
 ] as const)('%s %j on %j is %s', (operator, values, labels, expected) => {
   expect(requirementMatches('a', operator, values, labels)).toBe(expected);
-});
-
-test('a selector is written as a query wants it', () => {
-  const matchExpressions = [
-    { key: 'b', operator: 'In', values: ['x', 'y'] },
-    { key: 'c', operator: 'DoesNotExist' },
-    { key: 'd', operator: 'NotIn', values: ['z'] },
-  ];
-  expect(formatSelector({ matchLabels: { a: '1' }, matchExpressions })).toBe('a=1,b in (x,y),!c,d notin (z)');
 });
 
 test('revisions are compared as numbers of any length', () => {

@@ -47,14 +47,3 @@ export function requirementMatches(
 }
 
 const isWhole = (text: string | undefined): text is string => text !== undefined && /^-?\d+$/.test(text);
-
-/** The selector as a query wants it: `a=b,c in (d,e),!f`. */
-export function formatSelector(selector: LabelSelector): string {
-  const parts = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
-  for (const { key, operator, values = [] } of selector.matchExpressions ?? []) {
-    if (operator === 'Exists') parts.push(key);
-    else if (operator === 'DoesNotExist') parts.push(`!${key}`);
-    else parts.push(`${key} ${operator === 'In' ? 'in' : 'notin'} (${values.join(',')})`);
-  }
-  return parts.join(',');
-}

@@ -1,5 +1,6 @@
 import { mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Node } from 'kubernetes-types/core/v1.js';
 import { CustomResourceDefinitions, Nodes } from '../api/core.ts';
 import { lostByReplacing } from '../api/crd-superset.ts';
 import { refOf, type KubeObject } from '../api/resource.ts';
@@ -24,6 +25,7 @@ import {
   supervisorStatus,
   untilSupervisorGone,
 } from './supervisor/start-supervisor.ts';
+import { hasCondition } from '../control/conditions.ts';
 
 /** Runs one step of the way up; the CLI shows it. */
 export type RunStep = <T>(title: string, body: (detail: (text: string) => void) => Promise<T>) => Promise<T>;
@@ -221,8 +223,7 @@ async function waitForNodes(
 ): Promise<void> {
   for (const { name } of planOf(instance.config).nodes) {
     detail(`${name}: ${(await unitsLine(places)) || 'starting'}`);
-    const isReady = (node: { status?: { conditions?: { type: string; status: string }[] } } | undefined) =>
-      node?.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+    const isReady = (node: Node | undefined) => hasCondition(node?.status?.conditions, 'Ready');
     try {
       await waitForObject(client, Nodes, { name }, isReady, { clock, signal, timeoutMs: stepTimeoutMs });
     } catch (cause) {

@@ -1,11 +1,12 @@
 import 'reflect-metadata';
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
-import { access, mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
 import type { PkiFiles } from './config.ts';
+import { pathExists } from '../lib/path-exists.ts';
 
 x509.cryptoProvider.set(webcrypto as never);
 
@@ -151,7 +152,7 @@ export async function ensureNodePki(
     certificatePem: await readFile(ca.caCert, 'utf8'),
     privateKeyPem: await readFile(ca.caKey, 'utf8'),
   };
-  if (!(await exists(files.cert))) {
+  if (!(await pathExists(files.cert))) {
     const request: LeafRequest = {
       commonName: `system:node:${node.name}`,
       organizations: ['system:nodes'],
@@ -165,12 +166,6 @@ export async function ensureNodePki(
   await writeFileAtomic(files.clientCa, authority.certificatePem, 0o644);
   return files;
 }
-
-const exists = (path: string) =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 /** Makes what is missing in `directory` and keeps what is there: clients hold on to these keys. */
 export async function ensurePki({ directory, apiHosts, nowMs }: PkiRequest): Promise<InstancePki> {
@@ -186,7 +181,7 @@ export async function ensurePki({ directory, apiHosts, nowMs }: PkiRequest): Pro
   const leaf = async (name: string, request: LeafRequest, signer = authority) => {
     const cert = path(`${name}.crt`);
     const key = path(`${name}.key`);
-    if (!(await exists(cert)) || !(await exists(key))) {
+    if (!(await pathExists(cert)) || !(await pathExists(key))) {
       const issued = await issueCertificate(signer, request, nowMs);
       await writeFileAtomic(key, issued.privateKeyPem);
       await writeFileAtomic(cert, issued.certificatePem, 0o644); // Last: where it stands, the key stands too.
@@ -230,7 +225,7 @@ async function ensureAuthority(
   key: string,
   nowMs: number,
 ): Promise<Authority> {
-  if ((await exists(cert)) && (await exists(key))) {
+  if ((await pathExists(cert)) && (await pathExists(key))) {
     return { certificatePem: await readFile(cert, 'utf8'), privateKeyPem: await readFile(key, 'utf8') };
   }
   const authority = await createAuthority(commonName, nowMs);
@@ -240,7 +235,7 @@ async function ensureAuthority(
 }
 
 async function ensureServiceAccountKey(key: string, pub: string): Promise<{ key: string; pub: string }> {
-  if (!(await exists(key)) || !(await exists(pub))) {
+  if (!(await pathExists(key)) || !(await pathExists(pub))) {
     const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const publicPem = createPublicKey(pair.privateKey).export({ format: 'pem', type: 'spki' }).toString();
     await writeFileAtomic(key, pair.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString());

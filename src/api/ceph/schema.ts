@@ -61,9 +61,6 @@ export interface CelRule {
 
 export const cel = (...rules: readonly CelRule[]) => ({ 'x-kubernetes-validations': rules });
 
-export const intOrString = (about: string) =>
-  z.union([z.int(), z.string()]).optional().describe(about).meta({ 'x-kubernetes-int-or-string': true });
-
 /** No sign: no setting of a storage cluster is a negative amount. */
 export const quantityPattern =
   '^(\\+)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$';

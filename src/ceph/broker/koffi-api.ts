@@ -33,6 +33,3 @@ export async function check(fn: KoffiFunction, ...args: readonly unknown[]): Pro
 /** errno of a missing thing, and of a buffer that is too small. */
 export const noEntry = -2;
 export const tooSmall = -34;
-
-export const isCode = (error: unknown, code: number): boolean =>
-  error instanceof CodeError && error.code === code;

@@ -1,5 +1,6 @@
 import type { Node } from 'kubernetes-types/core/v1.js';
 import type { Stored } from '../../api/resource.ts';
+import { hasCondition } from '../../control/conditions.ts';
 
 /** The value of kubernetes.io/hostname: what Rook’s manifests call the name of a node. */
 export const nodeHostname = (node: Stored<Node>): string =>
@@ -10,8 +11,7 @@ export const nodeAddress = (node: Stored<Node>): string =>
 
 /** Ready, not cordoned, and without a taint that keeps pods away. */
 export function isUsableNode(node: Stored<Node>, unschedulableToo = false): boolean {
-  const ready =
-    node.status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+  const ready = hasCondition(node.status?.conditions, 'Ready');
   if (!ready || node.metadata.deletionTimestamp) return false;
   if (unschedulableToo) return true;
   const tainted = node.spec?.taints?.some(

@@ -1,7 +1,12 @@
 import type { CephClusterStatus, NodeStorageStatus } from '../../api/ceph/cluster-status.ts';
 import type { CephCluster } from '../../api/ceph/ceph-cluster.ts';
 import type { Reason } from '../../api/reasons.ts';
-import { setCondition, type Condition, type ConditionUpdate } from '../../control/conditions.ts';
+import {
+  hasCondition,
+  setCondition,
+  type Condition,
+  type ConditionUpdate,
+} from '../../control/conditions.ts';
 import { nameFields } from '../not-honoured.ts';
 import type { HealthLook } from './health.ts';
 import { noLongerStandingBack, standingBack } from './rook-operator.ts';
@@ -63,7 +68,7 @@ interface Summary {
 }
 
 function summary(findings: ClusterFindings, before: CephClusterStatus): Summary {
-  const wasReady = before.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+  const wasReady = hasCondition(before.conditions, 'Ready');
   if (findings.problems.length > 0)
     return {
       phase: 'Failure',

@@ -3,6 +3,7 @@ import type { Pod } from 'kubernetes-types/core/v1.js';
 import type { Stored } from '../../api/resource.ts';
 import { parseTime } from '../../kube/micro-time.ts';
 import { isTerminal, isTerminating, restartsOf } from './pod-state.ts';
+import { hasCondition } from '../../control/conditions.ts';
 
 export interface JobPods {
   readonly active: readonly Stored<Pod>[];
@@ -30,9 +31,7 @@ export function sortJobPods(
     active,
     succeeded: pods.filter((pod) => pod.status?.phase === 'Succeeded'),
     failed,
-    ready: active.filter((pod) =>
-      pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
-    ).length,
+    ready: active.filter((pod) => hasCondition(pod.status?.conditions, 'Ready')).length,
     terminating: pods.filter((pod) => !isTerminal(pod) && going(pod)).length,
     failures: failed.length + restarts,
   };

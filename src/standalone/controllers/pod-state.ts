@@ -28,9 +28,6 @@ export function availableInMs(pod: Pod, minReadySeconds: number, nowMs: number):
   return minReadySeconds === 0 ? 0 : Math.max(0, sinceMs + minReadySeconds * 1000 - nowMs);
 }
 
-export const isAvailable = (pod: Pod, minReadySeconds: number, nowMs: number): boolean =>
-  availableInMs(pod, minReadySeconds, nowMs) === 0;
-
 /** Restarts of all its containers. */
 export const restartsOf = (pod: Pod): number =>
   [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])].reduce(

@@ -3,6 +3,7 @@ import { chmod, copyFile, cp, mkdir, readFile, readdir, rename, rm, stat } from 
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
+import { pathExists } from '../../lib/path-exists.ts';
 
 const kept = 3; // The one in use, the one before for a way back, and one that a pod may still end with.
 
@@ -13,13 +14,7 @@ const kept = 3; // The one in use, the one before for a way back, and one that a
 export async function installRelease(dist: string, node: string, releases: string): Promise<string> {
   const hash = await hashOf(dist, node);
   const target = join(releases, hash);
-  if (
-    await stat(target).then(
-      () => true,
-      () => false,
-    )
-  )
-    return hash;
+  if (await pathExists(target)) return hash;
   await mkdir(releases, { recursive: true, mode: 0o755 });
   const draft = join(releases, `.draft-${randomBytes(6).toString('hex')}`);
   try {

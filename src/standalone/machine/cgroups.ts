@@ -1,7 +1,8 @@
-import { access, mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fillCpuset, hasCpuset, type Hierarchy } from '../../lib/cgroup-hierarchies.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { pathExists } from '../../lib/path-exists.ts';
 
 /** The group of a process in each hierarchy, by its controllers: the lines of /proc/PID/cgroup. */
 export function groupsByControllers(procCgroup: string): Map<string, string> {
@@ -156,13 +157,7 @@ async function removeFolder(folder: string, clock: Clock, signal: AbortSignal): 
 
 /** The folder and all below it, parents first; empty where it is not there. */
 async function foldersBelow(folder: string): Promise<string[]> {
-  if (
-    !(await access(folder).then(
-      () => true,
-      () => false,
-    ))
-  )
-    return [];
+  if (!(await pathExists(folder))) return [];
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const nested = await Promise.all(
     entries.filter((entry) => entry.isDirectory()).map((entry) => foldersBelow(join(folder, entry.name))),

@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRunning, type ProcessIdentity } from '../../lib/process-identity.ts';
 import type { MachineDeps } from './fabric.ts';
 import { enter, spawnInNode, type NodeSpec } from './virtual-node.ts';
+import { pathExists } from '../../lib/path-exists.ts';
 
 const socket = '/run/containerd/containerd.sock';
 
@@ -28,13 +28,7 @@ export async function startContainerd(
 }
 
 async function answers(init: ProcessIdentity, signal: AbortSignal): Promise<boolean> {
-  if (
-    !(await access(containerdSocket(init)).then(
-      () => true,
-      () => false,
-    ))
-  )
-    return false;
+  if (!(await pathExists(containerdSocket(init)))) return false;
   return await enter(init, ['/usr/bin/ctr', 'version'], { signal, timeoutMs: 5000 }).then(
     () => true,
     () => false,

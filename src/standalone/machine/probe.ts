@@ -1,6 +1,7 @@
-import { access, readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findHierarchies, type Hierarchy } from '../../lib/cgroup-hierarchies.ts';
+import { pathExists } from '../../lib/path-exists.ts';
 
 /** One thing that standalone mode stands on, with why where it is not there. */
 export interface Finding {
@@ -46,11 +47,7 @@ export async function probeMachine({
 }: ProbeOptions): Promise<Machine> {
   const at = (path: string) => join(root, path);
   const read = (path: string) => readFile(at(path), 'utf8').catch(() => '');
-  const exists = (path: string) =>
-    access(at(path)).then(
-      () => true,
-      () => false,
-    );
+  const exists = (path: string) => pathExists(at(path));
   const hierarchies = await findHierarchies(await read('proc/self/mountinfo'));
   const layout = layoutOf(hierarchies);
   const systemd = (await read('proc/1/comm')).trim() === 'systemd';

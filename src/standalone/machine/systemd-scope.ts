@@ -5,6 +5,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { withDeadline } from '../../lib/deadline.ts';
 import { runCommand } from '../../lib/run-command.ts';
 import { groupsByControllers } from './cgroups.ts';
+import { pathExists } from '../../lib/path-exists.ts';
 
 /**
  * Where systemd is PID 1, the cgroup tree is its own, and whatever is started from a login session ends with
@@ -115,13 +116,8 @@ export async function untilScopeGone(
 ): Promise<void> {
   const scope = await findScope(instanceId, root);
   if (!scope) return;
-  const isThere = () =>
-    access(scope.folder).then(
-      () => true,
-      () => false,
-    );
   await withDeadline(`the end of ${scopeOf(instanceId)}`, moveTimeoutMs, signal, async (own) => {
-    while (await isThere()) await clock.sleep(20, own);
+    while (await pathExists(scope.folder)) await clock.sleep(20, own);
   });
 }
 

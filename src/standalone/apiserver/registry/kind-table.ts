@@ -18,13 +18,6 @@ export interface KindTable {
 export const apiVersionOf = (kind: Pick<KindInfo, 'group' | 'version'>): string =>
   kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
 
-export const groupVersionOf = (apiVersion: string): { group: string; version: string } => {
-  const slash = apiVersion.indexOf('/');
-  return slash < 0
-    ? { group: '', version: apiVersion }
-    : { group: apiVersion.slice(0, slash), version: apiVersion.slice(slash + 1) };
-};
-
 /** Kubernetes' order of versions: v2 before v1 before v1beta2 before v1beta1 before v1alpha1 before others. */
 export function compareVersions(a: string, b: string): number {
   const rank = (version: string) => {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../lib/clock.ts';
-import { badRequest, expired, isApiError, statusOf } from '../status.ts';
+import { badRequest, expired, statusOf } from '../status.ts';
 import type { ApiObject, JsonObject, KindInfo } from '../kind.ts';
 import { atVersion } from './json.ts';
 import type { CacheEvent, Cursor, KindCache } from './kind-cache.ts';
@@ -190,5 +190,3 @@ function createAlarm(clock: Clock, ring: () => void) {
     stop: () => stopped.abort(new Error('the watch ended')),
   };
 }
-
-export const isTooOld = (error: unknown): boolean => isApiError(error, 'Expired');
