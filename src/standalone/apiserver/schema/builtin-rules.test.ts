@@ -242,6 +242,17 @@ describe('workloads', () => {
     );
   });
 
+  test('a StatefulSet’s containers mount what its claim templates bring, and nothing else', () => {
+    const mounting = (name: string) => {
+      const containers = [{ ...container, volumeMounts: [{ name, mountPath: '/data' }] }];
+      const spec = { ...template.spec, containers };
+      const volumeClaimTemplates = [{ metadata: { name: 'data' }, spec: {} }];
+      return wrong('StatefulSet', deployment({ template: { ...template, spec }, volumeClaimTemplates }));
+    };
+    expect(mounting('data')).toEqual([]);
+    expect(mounting('other')).toEqual([expect.stringContaining('Not found: "other"')]);
+  });
+
   test('a roll-out that could not move', () => {
     const rollingUpdate = { maxSurge: 0, maxUnavailable: 0 };
     expect(wrong('Deployment', deployment({ strategy: { rollingUpdate } }))[0]).toContain(

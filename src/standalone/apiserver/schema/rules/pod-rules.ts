@@ -105,9 +105,9 @@ function tolerationErrors(tolerations: readonly Toleration[], path: string): Fie
   });
 }
 
-function containersErrors(spec: PodSpec, path: string): FieldError[] {
+function containersErrors(spec: PodSpec, path: string, given: readonly string[]): FieldError[] {
   const scope: PodScope = {
-    volumes: new Set((spec.volumes ?? []).map(({ name }) => name)),
+    volumes: new Set([...(spec.volumes ?? []).map(({ name }) => name), ...given]),
     hostNetwork: spec.hostNetwork ?? false,
   };
   const names = new Set<string>();
@@ -127,11 +127,11 @@ function containersErrors(spec: PodSpec, path: string): FieldError[] {
 const restartPolicies = ['Always', 'OnFailure', 'Never'];
 const dnsPolicies = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];
 
-/** All that is wrong with a pod's spec, or with a template's. */
-export function podSpecErrors(spec: PodSpec, path: string): FieldError[] {
+/** All that is wrong with a pod's spec, or with a template's, whose pods are `given` volumes of these names. */
+export function podSpecErrors(spec: PodSpec, path: string, given: readonly string[] = []): FieldError[] {
   const errors = [
     ...volumeErrors(spec.volumes ?? [], `${path}.volumes`),
-    ...containersErrors(spec, path),
+    ...containersErrors(spec, path, given),
     ...oneOf(`${path}.restartPolicy`, spec.restartPolicy, restartPolicies),
     ...oneOf(`${path}.dnsPolicy`, spec.dnsPolicy, dnsPolicies),
     ...labelErrors(spec.nodeSelector, `${path}.nodeSelector`),
@@ -212,16 +212,20 @@ export function podErrors(pod: Pod, before: Pod | undefined): FieldError[] {
   return before?.spec ? [...errors, ...podChangeErrors(spec, before.spec)] : errors;
 }
 
-/** What workloads ask of their template: that their selector finds its pods, and how they restart. */
+/**
+ * What workloads ask of their template: that their selector finds its pods, and how they restart. `given` are the
+ * names of volumes that the workload adds to each pod.
+ */
 export function templateErrors(
   template: { readonly metadata?: Pod['metadata']; readonly spec?: PodSpec } | undefined,
   restart: readonly string[],
+  given: readonly string[] = [],
 ): FieldError[] {
   const path = 'spec.template';
   const spec = template?.spec;
   const errors = labelErrors(template?.metadata?.labels, `${path}.labels`);
   if (!spec) return [...errors, fieldError.required(`${path}.spec.containers`)];
-  errors.push(...podSpecErrors(spec, `${path}.spec`));
+  errors.push(...podSpecErrors(spec, `${path}.spec`, given));
   const policy = spec.restartPolicy ?? 'Always';
   if (restartPolicies.includes(policy) && !restart.includes(policy))
     errors.push(

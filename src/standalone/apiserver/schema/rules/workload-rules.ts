@@ -177,11 +177,13 @@ const statefulChangeable = [
 
 function statefulSet({ spec }: StatefulSet, before: StatefulSet | undefined): FieldError[] {
   if (!spec) return [fieldError.required('spec')];
+  // Each pod gets a volume for each of these, so that a container may mount it.
+  const claimed = (spec.volumeClaimTemplates ?? []).flatMap(({ metadata }) => metadata?.name ?? []);
   const errors = [
     ...notNegative('spec.replicas', spec.replicas),
     ...notNegative('spec.minReadySeconds', spec.minReadySeconds),
     ...ownSelectorErrors(spec.selector, spec.template, 'statefulset'),
-    ...templateErrors(spec.template, always),
+    ...templateErrors(spec.template, always, claimed),
     ...oneOf('spec.podManagementPolicy', spec.podManagementPolicy, ['OrderedReady', 'Parallel']),
     ...oneOf('spec.updateStrategy.type', spec.updateStrategy?.type, ['RollingUpdate', 'OnDelete']),
   ];
