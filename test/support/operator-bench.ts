@@ -120,7 +120,7 @@ export async function startOperatorBench(disks: TestDisk[] = blankDisks()): Prom
     async gone(resource, ref) {
       await waitForObject(client, resource, ref, (object) => object === undefined, {
         signal,
-        timeoutMs: 8_000,
+        timeoutMs: limitMs,
       });
     },
     async close() {
@@ -161,6 +161,9 @@ function operatorProcess(client: KubeClient, world: World): Pick<OperatorBench, 
   };
 }
 
+/** Before the test's own limit, so that there is time to tell what it was stuck at. */
+const limitMs = 15_000;
+
 /** Waits for an object; what it was stuck at says more than the time that passed. */
 const waitingFor =
   (client: KubeClient, signal: AbortSignal) =>
@@ -168,7 +171,7 @@ const waitingFor =
     resource: Resource<T>,
     name: string,
     accept: (object: Stored<T>) => boolean,
-    timeoutMs = 8_000,
+    timeoutMs = limitMs,
   ): Promise<Stored<T>> => {
     const ref = { namespace, name };
     const found = await waitForObject(
