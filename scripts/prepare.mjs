@@ -113,6 +113,16 @@ async function filesBelow(/** @type {string} */ path) {
   return nested.flat();
 }
 
+/**
+ * What of `up`'s words says where the instance lives, in either form, for the verbs that come after it.
+ * @param {readonly string[]} words
+ * @returns {readonly string[]}
+ */
+export function dataDirWords(words) {
+  const at = words.findLastIndex((word) => /^--data-dir(?:=|$)/.test(word));
+  return at < 0 ? [] : words.slice(at, at + (words[at] === '--data-dir' ? 2 : 1));
+}
+
 /** Ends the command with one line where the failure is one that the person can act on. */
 export function failWith(/** @type {unknown} */ error) {
   if (error instanceof PlainError || (error instanceof Error && error.name === 'SetupError')) {

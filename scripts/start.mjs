@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import {
   cacheDir,
+  dataDirWords,
   ensureBuild,
   ensureModules,
   failWith,
@@ -64,6 +65,10 @@ async function holdfast(/** @type {readonly string[]} */ args) {
   if (code !== 0) process.exit(Number(code));
 }
 
+// Whoever read our lines has gone, as with `| head`; the work goes on, as that of the verbs does.
+process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+  if (error.code !== 'EPIPE') throw error;
+});
 process.on('SIGINT', () => stop.abort());
 process.on('SIGTERM', () => stop.abort());
 
@@ -86,11 +91,8 @@ try {
   const upMs = Date.now();
   await holdfast(['up', ...words]);
   phases.push({ title: 'Up', ms: Date.now() - upMs });
-  const dataDir = words.includes('--data-dir')
-    ? ['--data-dir', words[words.indexOf('--data-dir') + 1] ?? '']
-    : [];
   const before = phases.map(({ title, ms }) => `${title}=${ms}`).join(',');
-  await holdfast(['demo', '--before', before, ...dataDir]);
+  await holdfast(['demo', '--before', before, ...dataDirWords(words)]);
 } catch (error) {
   if (stop.signal.aborted) {
     process.stderr.write('interrupted; run npm start again to go on\n');

@@ -68,6 +68,7 @@ const program = new Command('holdfast')
   .enablePositionalOptions()
   .exitOverride();
 let whenInterrupted = '';
+let finishesUnread = false;
 addVerbs(program, {
   context,
   version,
@@ -76,6 +77,7 @@ addVerbs(program, {
     whenInterrupted = told;
     interruption.listen();
   },
+  finishUnread: () => void (finishesUnread = true),
 });
 addRoles(program, { settings, interruption });
 
@@ -99,11 +101,12 @@ function fail(error: unknown): void {
   process.exitCode = 1;
 }
 
-// Whoever read our output has gone, as with `| head`: an end like that by SIGPIPE, without a stack.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(141);
-});
+// Whoever read our output has gone, as with `| head`. What only looks ends as by SIGPIPE, without a stack.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    if (!finishesUnread) process.exit(141);
+  });
 
 try {
   await program.parseAsync();

@@ -32,6 +32,8 @@ export interface CliProcess {
   readonly context: CliContext;
   /** From here on a Ctrl-C is an orderly end, which `told` explains to the person. */
   listen(told: string): void;
+  /** From here on the work is finished though nobody reads what it says: an instance is never left half-made. */
+  finishUnread(): void;
   version(): Promise<string>;
   /** Sets the code that the process ends with. */
   exitWith(code: number): void;

@@ -1,8 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { layout } from '../standalone/layout.ts';
 import { findKubectl, readZipEntry, runKubectl } from './kubectl.ts';
 
 let folder: string;
@@ -36,11 +37,21 @@ test('a SIGTERM that reaches us alone ends kubectl too, and is what we end with'
   const file = join(folder, 'kubectl');
   await writeFile(file, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
   const others = process.listeners('SIGTERM');
-  const code = runKubectl(file, [], '/nowhere', { PATH: '/usr/bin:/bin' });
+  const code = runKubectl(file, [], layout('/nowhere'), { PATH: '/usr/bin:/bin' });
   const pass = process.listeners('SIGTERM').find((one) => !others.includes(one));
   pass?.('SIGTERM');
   expect(await code).toBe(143);
   expect(process.listeners('SIGTERM')).toEqual(others);
+});
+
+test('keeps what kubectl remembers with the instance, unless the person has a place for it', async () => {
+  const file = join(folder, 'kubectl');
+  const told = join(folder, 'told');
+  await writeFile(file, `#!/bin/sh\necho "$KUBECONFIG $KUBECACHEDIR" > ${told}\n`, { mode: 0o755 });
+  expect(await runKubectl(file, [], layout('/data'), {})).toBe(0);
+  expect(await readFile(told, 'utf8')).toBe('/data/kubeconfig /data/kubectl-cache\n');
+  expect(await runKubectl(file, [], layout('/data'), { KUBECACHEDIR: '/mine' })).toBe(0);
+  expect(await readFile(told, 'utf8')).toBe('/data/kubeconfig /mine\n');
 });
 
 // A zip with one stored and one deflated file, made by hand.

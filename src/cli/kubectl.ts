@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { pathExists } from '../lib/path-exists.ts';
 import { runCommand } from '../lib/run-command.ts';
-import { layout } from '../standalone/layout.ts';
+import { layout, type Layout } from '../standalone/layout.ts';
 import type { CliContext } from './context.ts';
 import { requireInstance } from './find-instance.ts';
 
@@ -98,14 +98,20 @@ export function readZipEntry(zip: Buffer, name: string): Buffer {
   throw new Error(`the archive holds no ${name}`);
 }
 
-/** Runs kubectl in our place: its streams, its signals, its exit code. */
+/**
+ * Runs kubectl in our place: its streams, its signals, its exit code. What it remembers of the API's kinds it
+ * keeps with the instance: in its own place it is kept by address, which the next instance has too.
+ */
 export async function runKubectl(
   file: string,
   args: readonly string[],
-  kubeconfig: string,
+  { kubeconfig, kubectlCache }: Pick<Layout, 'kubeconfig' | 'kubectlCache'>,
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const child = spawn(file, args, { stdio: 'inherit', env: { ...env, KUBECONFIG: kubeconfig } });
+  const child = spawn(file, args, {
+    stdio: 'inherit',
+    env: { KUBECACHEDIR: kubectlCache, ...env, KUBECONFIG: kubeconfig },
+  });
   const ignore = () => undefined; // A Ctrl-C reaches the whole group: kubectl decides what it means.
   const pass = (name: NodeJS.Signals) => void child.kill(name); // This one reaches us alone.
   process.on('SIGINT', ignore);
@@ -126,5 +132,5 @@ export async function kubectl(context: CliContext, args: readonly string[]): Pro
   const { dataDir, cacheDir, env, signal } = context;
   await requireInstance(dataDir);
   const file = await findKubectl({ searchPath: env['PATH'] ?? '', cacheDir }, signal);
-  return await runKubectl(file, args, layout(dataDir).kubeconfig, env);
+  return await runKubectl(file, args, layout(dataDir), env);
 }

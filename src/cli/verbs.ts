@@ -8,11 +8,28 @@ export function addVerbs(program: Command, cli: CliProcess): void {
   addInstanceVerbs(program, cli);
   addLookingVerbs(program, cli);
   addApiVerbs(program, cli);
+  addHelp(program);
   program
     .command('version')
     .description('print the version')
     .action(async () => {
       cli.context.screen.write(`holdfast ${await cli.version()} (node ${process.version})\n`);
+    });
+}
+
+/** As commander's own, but a name that is no command is an error: the whole help would say nothing of it. */
+function addHelp(program: Command): void {
+  program
+    .helpCommand(false)
+    .command('help')
+    .description('show the help of a command')
+    .argument('[command]')
+    .action((name: string | undefined) => {
+      if (name === undefined) return program.help();
+      const found = program.commands.find((one) => one.name() === name);
+      if (!found)
+        return program.error(`error: unknown command '${name}'`, { code: 'commander.unknownCommand' });
+      return found.help();
     });
 }
 
@@ -38,6 +55,7 @@ function addInstanceVerbs(program: Command, cli: CliProcess): void {
     .option('--disk-size <size>', 'size of each disk (10Gi for a new instance); they are sparse files')
     .option(...dataDirOption(cli))
     .action(async (options: { dataDir: string; disks?: string; diskSize?: string }) => {
+      cli.finishUnread();
       cli.listen(
         `what was started keeps running: ${command('up', options.dataDir)} goes on, ${command('down', options.dataDir)} ends it`,
       );
@@ -51,6 +69,7 @@ function addInstanceVerbs(program: Command, cli: CliProcess): void {
     .option('--purge', 'remove the data too')
     .option(...dataDirOption(cli))
     .action(async (options: { dataDir: string; purge?: boolean }) => {
+      cli.finishUnread();
       cli.listen(`what had begun to end goes on ending: ${command('down', options.dataDir)} waits for it`);
       const { down } = await import('./down.ts');
       await down(contextFor(cli, options), options);
@@ -62,6 +81,7 @@ function addInstanceVerbs(program: Command, cli: CliProcess): void {
     .option('--before <times>', 'phases that ran before, as title=ms,title=ms, for the summary')
     .option(...dataDirOption(cli))
     .action(async (options: { dataDir: string; before?: string }) => {
+      cli.finishUnread();
       cli.listen(`what it made is still there: ${command('demo', options.dataDir)} goes on`);
       const { demo } = await import('./demo-command.ts');
       await demo(contextFor(cli, options), options);

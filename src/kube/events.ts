@@ -5,7 +5,7 @@ import { refOf, type KubeObject, type Stored } from '../api/resource.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { KubeClient } from './client.ts';
-import { isAlreadyExists, isNotFound } from './errors.ts';
+import { isNotFound } from './errors.ts';
 import { parseTime, secondTime } from './micro-time.ts';
 
 const maxQueued = 1_000;
@@ -39,6 +39,8 @@ export interface EventRecorderDeps {
 
 interface Noted {
   readonly event: Event & { metadata: { name: string; namespace: string } };
+  /** What makes another one a repeat of it. */
+  readonly digest: string;
   readonly nowMs: number;
 }
 
@@ -50,6 +52,7 @@ export function createEventRecorder(deps: EventRecorderDeps): EventRecorder {
   const buckets = new Map<string, { tokens: number; atMs: number }>();
   let sending: Promise<void> | undefined;
   let dropped = 0;
+  let noted = 0;
 
   const allowed = (uid: string): boolean => {
     const nowMs = clock.now();
@@ -75,7 +78,7 @@ export function createEventRecorder(deps: EventRecorderDeps): EventRecorder {
       if (dropped % 100 === 1) log.debug({ dropped, reason }, 'events dropped');
       return;
     }
-    queue.push({ event: eventOf(deps, object, type, reason, message), nowMs: clock.now() });
+    queue.push(noteOf(deps, object, { type, reason, message }, noted++));
     sending ??= drain();
   };
   return {
@@ -131,26 +134,16 @@ function remember<V>(map: Map<string, V>, key: string, value: V): void {
 async function sendEvent(
   { client, signal }: EventRecorderDeps,
   known: Map<string, Stored<Event>>,
-  { event, nowMs }: Noted,
+  { event, digest, nowMs }: Noted,
 ): Promise<void> {
   const options = { signal, timeoutMs: sendTimeoutMs };
-  const { name, namespace } = event.metadata;
-  const key = `${namespace}/${name}`;
-  const before = known.get(key);
+  const before = known.get(digest);
   if (before) {
     const raised = await raise(before);
-    if (raised) return remember(known, key, raised);
-    known.delete(key); // It has outlived its hour, or the namespace has.
+    if (raised) return remember(known, digest, raised);
+    known.delete(digest); // It has outlived its hour, or the namespace has.
   }
-  try {
-    remember(known, key, await client.create(Events, event, options));
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    // From this process's life before: its name follows from its content.
-    const current = await client.get(Events, event.metadata, options);
-    const raised = current && (await raise(current));
-    if (raised) remember(known, key, raised);
-  }
+  remember(known, digest, await client.create(Events, event, options));
 
   async function raise(current: Stored<Event>): Promise<Stored<Event> | undefined> {
     const body = { count: (current.count ?? 1) + 1, lastTimestamp: secondTime(nowMs) };
@@ -172,14 +165,16 @@ const cut = (message: string): string => {
     .replace(/\uFFFD+$/, '')}...`;
 };
 
-function eventOf(
-  deps: EventRecorderDeps,
-  object: Stored<KubeObject>,
-  type: 'Normal' | 'Warning',
-  reason: string,
-  message: string,
-): Noted['event'] {
-  const { metadata, apiVersion, kind } = object;
+/**
+ * The event of an object, as the `count`th of this process. Its name begins with its time, as with
+ * Kubernetes' own recorder: lists are in the order of names, and so what an object tells is in its order.
+ */
+function noteOf(
+  { clock, component, host }: EventRecorderDeps,
+  { metadata, apiVersion, kind }: Stored<KubeObject>,
+  { type, reason, message }: { type: 'Normal' | 'Warning'; reason: string; message: string },
+  count: number,
+): Noted {
   // Events of cluster-scoped objects live in `default`, as everywhere.
   const namespace = metadata.namespace ?? 'default';
   const involvedObject: ObjectReference = {
@@ -192,23 +187,26 @@ function eventOf(
   };
   const text = cut(message);
   const digest = createHash('sha256')
-    .update(JSON.stringify([metadata.uid, kind, type, reason, text, deps.component, deps.host ?? '']))
-    .digest('hex')
-    .slice(0, 16);
-  const time = secondTime(deps.clock.now());
-  return {
-    metadata: { name: `${metadata.name.slice(0, 230)}.${digest}`, namespace },
+    .update(JSON.stringify([metadata.uid, namespace, kind, type, reason, text, component, host ?? '']))
+    .digest('hex');
+  const nowMs = clock.now();
+  // Several within one millisecond keep their order; the digest tells those of several processes apart.
+  const at = (BigInt(Math.trunc(nowMs)) * 1_000_000n + BigInt(count % 1_000_000)).toString(16).padStart(16, '0');
+  const time = secondTime(nowMs);
+  const event = {
+    metadata: { name: `${metadata.name.slice(0, 228)}.${at}${digest.slice(0, 8)}`, namespace },
     involvedObject,
     type,
     reason,
     message: text,
-    source: { component: deps.component, ...(deps.host === undefined ? {} : { host: deps.host }) },
-    reportingComponent: deps.component,
-    reportingInstance: deps.host ?? '',
+    source: { component, ...(host === undefined ? {} : { host }) },
+    reportingComponent: component,
+    reportingInstance: host ?? '',
     firstTimestamp: time,
     lastTimestamp: time,
     count: 1,
   } as Noted['event'];
+  return { event, digest, nowMs };
 }
 
 /** When an event last happened, whichever of its fields says so. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 /** Where things lie in an instance's data directory. */
 export const layout = (dataDir: string) => ({
   kubeconfig: join(dataDir, 'kubeconfig'),
+  kubectlCache: join(dataDir, 'kubectl-cache'),
   pki: join(dataDir, 'pki'),
   etcd: join(dataDir, 'etcd'),
   run: join(dataDir, 'run'),

@@ -124,6 +124,15 @@ test('up twice at once makes one instance', async () => {
   for (const socket of own) expect(socket).not.toMatch(/^0+:/); // None to the world.
 });
 
+test('up comes to its end though nobody reads what it says', async () => {
+  const child = spawn(process.execPath, [bundle, 'up', '--data-dir', dataDir], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.destroy(); // As with `| head`, and as it is by the first line.
+  child.stderr.destroy();
+  expect(await new Promise<number | null>((done) => child.once('close', done))).toBe(0);
+});
+
 test('the demo runs: Ceph healthy, a pod writes, a second one verifies', async () => {
   const ended = await holdfast('demo');
   expect(ended).toMatchObject({ code: 0, stderr: '' });

@@ -40,6 +40,7 @@ test('wrong flags and folders end with one clear line, and start nothing', async
       [['up', '--data-dir', dataDir, 'now'], /too many arguments/],
       [['up', '--dsks', '3'], /unknown option '--dsks'/],
       [['upp'], /unknown command 'upp'/],
+      [['help', 'upp'], /^error: unknown command 'upp'/],
       [['demo', '--data-dir', dataDir], /^holdfast: no instance in .*; holdfast up --data-dir .* makes one/],
       [['kubeconfig', '--data-dir', dataDir], /^holdfast: no instance in .* makes one/],
       [['kubeconfig', '--data-dir', 'here'], /^holdfast: --data-dir here: give an absolute path/],

@@ -126,8 +126,9 @@ export const notAcceptable = (offered: readonly string[]) =>
 
 export const unauthorized = () => new ApiError(401, 'Unauthorized', 'Unauthorized');
 
+/** Its details are there and name nothing, by which clients tell it from an object that is absent. */
 export const pageNotFound = () =>
-  new ApiError(404, 'NotFound', 'the server could not find the requested resource');
+  new ApiError(404, 'NotFound', 'the server could not find the requested resource', {});
 
 export const serverTimeout = (message: string, cause?: unknown) =>
   new ApiError(504, 'Timeout', message, undefined, { cause });

@@ -36,6 +36,54 @@ describe('namespaces', () => {
   });
 });
 
+test('what nothing acts on is taken with a warning, once', async () => {
+  const quotas = '/api/v1/namespaces/default/resourcequotas';
+  const made = await call('POST', quotas, { metadata: { name: 'q' }, spec: { hard: { pods: '1' } } });
+  expect(made.code).toBe(201);
+  expect(made.headers.get('warning')).toContain(
+    'standalone Holdfast: a ResourceQuota is not enforced',
+  );
+  const changed = await call('PATCH', `${quotas}/q`, { spec: { hard: { pods: '2' } } }, merge);
+  expect(changed.headers.get('warning')).toBeNull();
+
+  const services = '/api/v1/namespaces/default/services';
+  const service = { metadata: { name: 'plain' }, spec: { ports: [{ port: 80 }], selector: { a: 'b' } } };
+  expect((await call('POST', services, service)).headers.get('warning')).toBeNull();
+  const outward = await call('PATCH', `${services}/plain`, { spec: { type: 'LoadBalancer' } }, merge);
+  expect(outward.headers.get('warning')).toContain('reached by its ClusterIP alone');
+});
+
+describe('jobs', () => {
+  const jobs = '/apis/batch/v1/namespaces/default/jobs';
+  const template = { metadata: { labels: { a: 'b' } }, spec: { restartPolicy: 'Never', containers } };
+
+  test('select their own pods by their UID', async () => {
+    const { body } = await call('POST', jobs, { metadata: { generateName: 'j-' }, spec: { template } });
+    const { name, uid } = body['metadata'] as unknown as { name: string; uid: string };
+    expect(body['spec']).toMatchObject({
+      selector: { matchLabels: { 'batch.kubernetes.io/controller-uid': uid } },
+      template: {
+        metadata: {
+          labels: {
+            a: 'b',
+            'batch.kubernetes.io/controller-uid': uid,
+            'batch.kubernetes.io/job-name': name,
+            'controller-uid': uid,
+            'job-name': name,
+          },
+        },
+      },
+    });
+  });
+
+  test('are left their selector where they ask for that', async () => {
+    const spec = { manualSelector: true, selector: { matchLabels: { a: 'b' } }, template };
+    const { body } = await call('POST', jobs, { metadata: { name: 'manual' }, spec });
+    expect(body['spec']).toMatchObject(spec);
+    expect(body['spec']?.['template']?.['metadata']?.['labels']).toEqual({ a: 'b' });
+  });
+});
+
 describe('services', () => {
   const services = '/api/v1/namespaces/default/services';
   const service = (name: string, spec: object = {}) => ({

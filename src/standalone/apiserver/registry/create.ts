@@ -81,6 +81,7 @@ export async function createNamed(
         live: undefined,
         user: caller.user,
         dryRun: options.dryRun,
+        warn: caller.warn,
         afterwards: (act) => afterwards.push(act),
       },
       () => assertValid(kind, object, undefined),

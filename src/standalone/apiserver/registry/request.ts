@@ -41,6 +41,7 @@ export interface AdmissionRequest {
   readonly live: ApiObject | undefined;
   readonly user: UserInfo;
   readonly dryRun: boolean;
+  readonly warn: Caller['warn'];
   /** Runs when the write is done and visible, or was refused. */
   readonly afterwards: (act: () => void) => void;
 }

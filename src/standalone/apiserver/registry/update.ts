@@ -140,6 +140,7 @@ async function checkChange(
       live,
       user: caller.user,
       dryRun: options.dryRun,
+      warn: caller.warn,
       afterwards: (act) => afterwards.push(act),
     },
     () => assertValid(kind, next, live, errors),
