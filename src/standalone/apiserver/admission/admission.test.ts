@@ -40,9 +40,7 @@ test('what nothing acts on is taken with a warning, once', async () => {
   const quotas = '/api/v1/namespaces/default/resourcequotas';
   const made = await call('POST', quotas, { metadata: { name: 'q' }, spec: { hard: { pods: '1' } } });
   expect(made.code).toBe(201);
-  expect(made.headers.get('warning')).toContain(
-    'standalone Holdfast: a ResourceQuota is not enforced',
-  );
+  expect(made.headers.get('warning')).toContain('standalone Holdfast: a ResourceQuota is not enforced');
   const changed = await call('PATCH', `${quotas}/q`, { spec: { hard: { pods: '2' } } }, merge);
   expect(changed.headers.get('warning')).toBeNull();
 
