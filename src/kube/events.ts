@@ -191,7 +191,9 @@ function noteOf(
     .digest('hex');
   const nowMs = clock.now();
   // Several within one millisecond keep their order; the digest tells those of several processes apart.
-  const at = (BigInt(Math.trunc(nowMs)) * 1_000_000n + BigInt(count % 1_000_000)).toString(16).padStart(16, '0');
+  const at = (BigInt(Math.trunc(nowMs)) * 1_000_000n + BigInt(count % 1_000_000))
+    .toString(16)
+    .padStart(16, '0');
   const time = secondTime(nowMs);
   const event = {
     metadata: { name: `${metadata.name.slice(0, 228)}.${at}${digest.slice(0, 8)}`, namespace },
