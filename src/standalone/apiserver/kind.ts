@@ -83,6 +83,8 @@ export interface KindInfo {
   readonly verbs: readonly string[];
   /** Beyond metadata.name and metadata.namespace, as dotted paths: `spec.nodeName`. */
   readonly selectableFields: readonly string[];
+  /** Whoever makes an object says its status at once, as a kubelet of its Node. */
+  readonly statusOnCreate?: boolean;
   /** False for kinds without a spec/generation, such as ConfigMap. */
   readonly hasGeneration: boolean;
 }

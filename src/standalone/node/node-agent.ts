@@ -89,13 +89,15 @@ export function nodeAgent(deps: NodeAgentDeps): NodeAgent {
   };
 }
 
-async function register({ client, config }: NodeAgentDeps, signal: AbortSignal): Promise<Stored<Node>> {
+async function register(deps: NodeAgentDeps, signal: AbortSignal): Promise<Stored<Node>> {
+  const { client, config, facts, clock } = deps;
   const options = { signal, timeoutMs: callMs };
   const ref = { name: config.nodeName };
   let current = await client.get(Nodes, ref, options);
   if (!current) {
     try {
-      current = await client.create(Nodes, newNode(config), options);
+      const status = nodeStatus(config, facts, await healthOf(deps), undefined, clock.now());
+      current = await client.create(Nodes, newNode(config, status), options);
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
       current = await client.get(Nodes, ref, options);

@@ -1,6 +1,7 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { arch, cpus, release, totalmem } from 'node:os';
 import type { Node, NodeCondition, NodeStatus } from 'kubernetes-types/core/v1.js';
+import { kubernetesVersion } from '../../api/kubernetes-version.ts';
 import type { NodeConfig } from '../config.ts';
 import type { NodeCapacity } from './pod-fields.ts';
 
@@ -18,8 +19,6 @@ export interface NodeFacts {
 }
 
 const maxPods = 250;
-/** The Kubernetes whose kubelet this stands for. */
-const kubeletVersion = 'v1.34.0';
 export const kubeletPort = 10_250;
 
 export async function readNodeFacts(kubeletRoot: string, runtimeVersion: string): Promise<NodeFacts> {
@@ -60,12 +59,14 @@ export function nodeLabels(config: NodeConfig): Record<string, string> {
   };
 }
 
-export function newNode(config: NodeConfig): Node {
+/** With its status from the first moment: without what it has, nothing would fit on it. */
+export function newNode(config: NodeConfig, status: NodeStatus): Node {
   return {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name: config.nodeName, labels: nodeLabels(config) },
     spec: { podCIDR: config.podCidr, podCIDRs: [config.podCidr] },
+    status,
   };
 }
 
@@ -147,8 +148,8 @@ export function nodeStatus(
       bootID: info.bootId,
       containerRuntimeVersion: info.runtimeVersion,
       kernelVersion: info.kernelVersion,
-      kubeProxyVersion: kubeletVersion,
-      kubeletVersion,
+      kubeProxyVersion: kubernetesVersion.gitVersion,
+      kubeletVersion: kubernetesVersion.gitVersion,
       machineID: info.machineId,
       operatingSystem: 'linux',
       osImage: info.osImage,

@@ -3,6 +3,7 @@ import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import type { Container, ExecAction, HTTPGetAction, TCPSocketAction } from 'kubernetes-types/core/v1.js';
+import { kubernetesVersion } from '../../api/kubernetes-version.ts';
 import { isDeadlineError, withDeadline } from '../../lib/deadline.ts';
 import { Code, isRpcError } from '../../lib/grpc.ts';
 import type { RuntimeCalls } from './runtime.ts';
@@ -100,7 +101,7 @@ async function httpAction(
   const secure = action.scheme === 'HTTPS';
   const path = action.path || '/';
   const headers: Record<string, string> = {
-    'User-Agent': 'kube-probe/1.34',
+    'User-Agent': `kube-probe/${kubernetesVersion.major}.${kubernetesVersion.minor}`,
     Accept: '*/*',
     Connection: 'close',
   };

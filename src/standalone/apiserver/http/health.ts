@@ -1,3 +1,4 @@
+import { kubernetesVersion } from '../../../api/kubernetes-version.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { PlainHandler } from './handler.ts';
 import { jsonReply } from './respond.ts';
@@ -9,9 +10,7 @@ export interface HealthCheck {
 }
 
 export const serverVersion = {
-  major: '1',
-  minor: '32',
-  gitVersion: 'v1.32.4+holdfast',
+  ...kubernetesVersion,
   gitCommit: '',
   gitTreeState: 'clean',
   buildDate: '1970-01-01T00:00:00Z',

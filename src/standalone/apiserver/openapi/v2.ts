@@ -1,3 +1,4 @@
+import { kubernetesVersion } from '../../../api/kubernetes-version.ts';
 import type { Json, JsonObject, KindInfo, StructuralSchema } from '../kind.ts';
 import { typeNameOf } from '../schema/builtin-schemas.ts';
 import { encodeDocument } from './gnostic-wire.ts';
@@ -30,7 +31,7 @@ export function openApiV2Json(kinds: readonly KindInfo[]): JsonObject {
   }
   return {
     swagger: '2.0',
-    info: { title: 'Kubernetes', version: 'v1.32.0' },
+    info: { title: 'Kubernetes', version: kubernetesVersion.gitVersion },
     paths,
     definitions,
   };

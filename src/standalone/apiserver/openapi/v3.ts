@@ -1,3 +1,4 @@
+import { kubernetesVersion } from '../../../api/kubernetes-version.ts';
 import { createHash } from 'node:crypto';
 import type { Json, JsonObject, KindInfo, StructuralSchema } from '../kind.ts';
 import { typeNameOf } from '../schema/builtin-schemas.ts';
@@ -56,7 +57,7 @@ export function openApiV3Document(kinds: readonly KindInfo[], group: string, ver
   }
   return {
     openapi: '3.0.0',
-    info: { title: 'Kubernetes', version: 'v1.32.0' },
+    info: { title: 'Kubernetes', version: kubernetesVersion.gitVersion },
     paths,
     components: { schemas: components },
   };

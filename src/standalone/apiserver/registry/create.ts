@@ -65,7 +65,7 @@ export async function createNamed(
 ): Promise<ApiObject | false> {
   const object = shaped(kind, given, options.fieldValidation, caller);
   stampNew(object, deps.clock.now(), deps.newUid(), kind.hasGeneration);
-  withoutStatus(kind, object);
+  if (!kind.statusOnCreate) withoutStatus(kind, object);
   const { name = '', namespace } = metaOf(object);
   const afterwards: (() => void)[] = [];
   let seenAt = 0;

@@ -13,6 +13,7 @@ interface Row {
   readonly short?: string;
   readonly cluster?: boolean;
   readonly status?: boolean;
+  readonly statusOnCreate?: boolean;
   readonly scale?: boolean;
   readonly all?: boolean;
   /** Field selectors, parted by spaces. */
@@ -44,7 +45,12 @@ const table: readonly (readonly [string, string, string, Row])[] = [
         'spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName spec.hostNetwork status.phase status.podIP status.nominatedNodeName',
     },
   ],
-  ['v1', 'Node', 'nodes', { short: 'no', cluster: true, status: true, fields: 'spec.unschedulable' }],
+  [
+    'v1',
+    'Node',
+    'nodes',
+    { short: 'no', cluster: true, status: true, statusOnCreate: true, fields: 'spec.unschedulable' },
+  ],
   ['v1', 'Namespace', 'namespaces', { short: 'ns', cluster: true, status: true, fields: 'status.phase' }],
   [
     'v1',
@@ -171,6 +177,7 @@ export function builtinKinds(): readonly KindInfo[] {
       verbs: row.verbs ?? allVerbs,
       selectableFields: row.fields?.split(' ') ?? [],
       hasGeneration: row.generation ?? false,
+      statusOnCreate: row.statusOnCreate ?? false,
     };
   });
 }
