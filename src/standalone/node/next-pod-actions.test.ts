@@ -67,11 +67,19 @@ describe('starting', () => {
   });
 
   test('a failed mount is not tried again before its time, and the wake says when', () => {
-    const held = situation(
-      { sandboxes: [sandbox()] },
-      { volumesMounted: false, volumesHeldUntilMs: nowMs + 500 },
-    );
+    const held = situation({}, { volumesMounted: false, volumesHeldUntilMs: nowMs + 500 });
     expect(nextPodActions(pod(), held)).toEqual({ actions: [], wakeAtMs: nowMs + 500 });
+  });
+
+  test('while mounts fail an unused sandbox goes, and another comes once they are there', () => {
+    const failed = (untilMs: number) => ({ volumesMounted: false, volumesHeldUntilMs: untilMs });
+    const idle = { sandboxes: [sandbox()] };
+    expect(kinds(pod(), situation(idle, failed(nowMs + 1)))).toEqual(['stop-sandboxes', 'remove-sandboxes']);
+    expect(kinds(pod(), situation({}, failed(nowMs)))).toEqual(['mount-volumes']);
+    expect(kinds(pod(), situation({}))).toEqual(['run-sandbox']);
+    // One that is used, or was, stays: its containers run on, or tell how they ended.
+    for (const one of [container(), exited(1)])
+      expect(kinds(pod(), situation({ ...idle, containers: [one] }, failed(nowMs + 1)))).toEqual([]);
   });
 
   test('while volumes are unproven after a restart of the node, nothing running is touched', () => {

@@ -42,7 +42,7 @@ export interface PodSituation {
   /** Something of the pod's volumes or files is still on disk. */
   readonly volumesOnDisk: boolean;
   readonly filesOnDisk: boolean;
-  /** After a failure, nothing of this sort is tried before. */
+  /** After a failure, nothing of this sort is tried before; 0 where none failed. */
   readonly volumesHeldUntilMs?: number | undefined;
   readonly sandboxHeldUntilMs?: number | undefined;
   /** Start failures by container name. */
@@ -96,6 +96,9 @@ export function nextPodActions(pod: Pod, situation: PodSituation): PodDecision {
     const heldUntilMs = situation.volumesHeldUntilMs ?? 0;
     if (heldUntilMs > situation.nowMs) wakes.push(heldUntilMs);
     else actions.push({ kind: 'mount-volumes' });
+    // One that failed may go on failing: meanwhile the pod keeps no sandbox, with an address that nobody serves.
+    if (heldUntilMs > 0 && runtime.containers.length === 0)
+      return decision([...unusedSandbox(sandbox?.id), ...actions], wakes);
   }
   if (!sandbox) {
     // Not after the mounts: an attach takes as long as the sandbox, and only containers need both.
@@ -113,6 +116,14 @@ export function nextPodActions(pod: Pod, situation: PodSituation): PodDecision {
   actions.push(...round.filter((action) => startable || action.kind !== 'start-container'));
   return decision(actions, wakes);
 }
+
+const unusedSandbox = (id: string | undefined): PodAction[] =>
+  id === undefined
+    ? []
+    : [
+        { kind: 'stop-sandboxes', ids: [id] },
+        { kind: 'remove-sandboxes', ids: [id] },
+      ];
 
 function decision(actions: readonly PodAction[], wakes: readonly number[]): PodDecision {
   return wakes.length === 0 ? { actions } : { actions, wakeAtMs: Math.min(...wakes) };

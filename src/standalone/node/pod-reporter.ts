@@ -73,7 +73,9 @@ export function podReporter(deps: PodReporterDeps): PodReporter {
         ready: (container) => deps.probes.ready(container),
         started: (container) => deps.probes.started(container),
       });
-      const written = await write(deps.client, current, { ...current.status, ...status }, signal);
+      // Its address it may have lost; all else that we do not speak of stays.
+      const { podIP: _ip, podIPs: _ips, ...others } = current.status ?? {};
+      const written = await write(deps.client, current, { ...others, ...status }, signal);
       // The watch may have been faster: what it brought meanwhile is newer than this answer.
       if (!written || record.current !== current) return;
       record.current = written;

@@ -50,11 +50,14 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   const mains = mainSpecs.map((container) => containerStatus(container, inputs, before, idle, false));
   const phase = finalPhase(inputs, podPhase(pod, init, mains), mains);
   const sandbox = runtime.sandboxes[0];
+  // A pod that never ran anything and has lost its sandbox has lost its address with it.
+  const unstarted = !sandbox && runtime.containers.length === 0 && phase === 'Pending';
+  const known = unstarted ? [] : (before.podIPs ?? []).map((one) => one.ip ?? '');
   const ips = pod.spec?.hostNetwork
     ? [hostIp]
     : sandbox && sandbox.ips.length > 0
       ? sandbox.ips
-      : (before.podIPs ?? []).map((one) => one.ip ?? '');
+      : known;
   const networked = sandbox !== undefined || runtime.containers.length > 0 || before.podIP !== undefined;
   return {
     phase,

@@ -258,7 +258,7 @@ describe('a mount', () => {
     world.mounts = 'fails';
     await settle(10);
     await settle(10_000);
-    const tries = world.done.length;
+    const tries = world.done.filter((one) => one === 'mount:fails').length;
     expect(tries).toBeGreaterThan(3);
     expect(tries).toBeLessThan(8);
     expect(world.events).toContain('FailedMount');
@@ -284,13 +284,24 @@ describe('a mount', () => {
     await settle();
     expect(world.done).toEqual(['mount:ok', 'sandbox#0', 'start:main#0']);
   });
-  test('that fails leaves the sandbox to the next try', async () => {
+  test('that fails takes the sandbox and its address away, until it is there', async () => {
     world.mounts = 'fails';
+    await settle(10);
     await settle(10_000);
+    expect(world.done.slice(0, 5)).toEqual([
+      'mount:fails',
+      'sandbox#0',
+      'stop-sandbox',
+      'remove-sandbox',
+      'mount:fails',
+    ]);
+    expect(world.api?.status?.podIP).toBeFalsy();
     world.mounts = 'ok';
     await settle(120_000);
-    expect(world.done.filter((one) => one.startsWith('sandbox'))).toEqual(['sandbox#0']);
+    expect(world.done.slice(-3)).toEqual(['mount:ok', 'sandbox#0', 'start:main#0']);
+    expect(world.done.filter((one) => one === 'sandbox#0')).toHaveLength(2);
     expect(phase()).toBe('Running');
+    expect(world.api?.status?.podIP).toBeDefined();
   });
 });
 
