@@ -22,6 +22,7 @@ export const reasons = {
   DoNotReconcile: 'The label ceph.rook.io/do-not-reconcile is set.',
   // Waits of a cluster.
   FormerObjectsLeaving: 'Objects of an earlier cluster of this name are still being removed.',
+  OperatorStopped: 'No operator runs that watches it; what its status says is from before.',
   NodesMissing: 'There are fewer usable nodes than the spec needs.',
   VersionUnknown: 'The Ceph version in the image is being looked up.',
   VersionUnsupported: 'The Ceph version in the image is not supported.',

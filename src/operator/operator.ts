@@ -16,6 +16,7 @@ import { cephLinks } from './ceph-cluster/link.ts';
 import { placeOf } from './ceph-cluster/nodes.ts';
 import { clusterReconciler } from './ceph-cluster/reconciler.ts';
 import { operatorPods } from './ceph-cluster/rook-operator.ts';
+import { unwatchedTask } from './ceph-cluster/unwatched.ts';
 import { ensureCsi } from './csi/ensure.ts';
 import { ownedObjects } from './objects.ts';
 import type { OperatorImages } from './settings.ts';
@@ -103,6 +104,7 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     // A cluster that becomes ready, or gets another OSD, is what pools wait for.
     triggers: [triggeredBy(CephClusters, () => all(pools), { namespace })],
   });
+  manager.addTask(unwatchedTask({ kube: client, clusters: () => clusters.list(namespace), clock, log }));
   try {
     await manager.run(signal);
   } finally {

@@ -60,7 +60,6 @@ async function clusterReady(limitMs: number): Promise<number> {
       '-o',
       `jsonpath=${path}`,
     );
-    // The status may still be that of before; Ceph itself knows.
     return text === 'Ready HEALTH_OK' && (await toolbox('ceph', 'health')).startsWith('HEALTH_OK');
   });
 }
