@@ -8,6 +8,7 @@ import type { LeaderElectionOptions } from '../control/leader-election.ts';
 import { createManager } from '../control/manager.ts';
 import { triggeredBy, triggeredByOwned } from '../control/trigger.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { createEventRecorder } from '../kube/events.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Registry } from '../lib/metrics.ts';
@@ -46,6 +47,7 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     ...(options.registry && { registry: options.registry }),
     ...(options.leaderElection && { leaderElection: options.leaderElection }),
   });
+  const events = createEventRecorder({ client, component: 'rook-ceph-operator', clock, log, signal });
   const objects = ownedObjects(client, manager.caches);
   const enqueue = (name: string, ref: ObjectRef) =>
     manager.controllers.find((controller) => controller.name === name)?.enqueue(ref);
@@ -71,6 +73,7 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
       links,
       images,
       operatorNamespace: namespace,
+      events,
       clock,
       random,
       ensureCsi,
@@ -97,6 +100,7 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
       links,
       operatorNamespace: namespace,
       ownImage: images.own?.name,
+      events,
       clock,
     }),
     resource: CephBlockPools,

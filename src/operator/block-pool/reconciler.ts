@@ -13,6 +13,7 @@ import { writeStatus } from '../../control/status.ts';
 import { isDeadlineError } from '../../lib/deadline.ts';
 import { liveRookOperator } from '../ceph-cluster/rook-operator.ts';
 import { writeLimitMs } from '../ceph-cluster/write-proof.ts';
+import { tellNews } from '../news.ts';
 import { fieldsNotHonoured } from '../not-honoured.ts';
 import { finalizePool } from './finalize.ts';
 import type { BlockPoolDeps } from './pool.ts';
@@ -38,14 +39,16 @@ export function blockPoolReconciler(deps: BlockPoolDeps): Reconciler<CephBlockPo
     async reconcile(pool, context) {
       if (pool.metadata.labels?.['ceph.rook.io/do-not-reconcile'] !== undefined) return done;
       const { found, outcome } = await look(deps, pool, context, initialised);
-      if (found)
-        await writeStatus(
+      if (found) {
+        const written = await writeStatus(
           deps.kube,
           CephBlockPools,
           pool,
           (current) => poolStatus(current, found, deps.clock.now()),
           context,
         );
+        tellNews(deps.events, pool, written);
+      }
       return outcome;
     },
     async finalize(pool, context) {

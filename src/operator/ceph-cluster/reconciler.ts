@@ -7,9 +7,11 @@ import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
 import type { ReconcileContext, Reconciler } from '../../control/reconciler.ts';
 import { writeStatus } from '../../control/status.ts';
 import type { KubeClient } from '../../kube/client.ts';
+import type { EventRecorder } from '../../kube/events.ts';
 import { controllerReference } from '../../kube/owner-reference.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { isLeavingError } from '../leaving.ts';
+import { tellNews } from '../news.ts';
 import { fieldsNotHonoured } from '../not-honoured.ts';
 import type { OwnedObjects } from '../objects.ts';
 import type { OperatorImages } from '../settings.ts';
@@ -44,6 +46,7 @@ export interface ClusterDeps {
   readonly links: CephLinks;
   readonly images: OperatorImages;
   readonly operatorNamespace: string;
+  readonly events: EventRecorder;
   readonly clock: Clock;
   readonly random: (bytes: number) => Buffer;
   /** Makes what a connected cluster’s volumes need: CSI’s users, Secrets and workloads. */
@@ -68,14 +71,16 @@ export function clusterReconciler(deps: ClusterDeps): Reconciler<CephCluster> {
       const work = workOf(deps, cluster, context);
       const turn = await runSteps(deps, work, applied, proofs);
       const { found } = turn;
-      if (found)
-        await writeStatus(
+      if (found) {
+        const written = await writeStatus(
           deps.kube,
           CephClusters,
           cluster,
           (current) => clusterStatus(current, found, deps.clock.now()),
           context,
         );
+        tellNews(deps.events, cluster, written);
+      }
       return turn.outcome;
     },
     async finalize(cluster, context) {
