@@ -53,11 +53,7 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   // A pod that never ran anything and has lost its sandbox has lost its address with it.
   const unstarted = !sandbox && runtime.containers.length === 0 && phase === 'Pending';
   const known = unstarted ? [] : (before.podIPs ?? []).map((one) => one.ip ?? '');
-  const ips = pod.spec?.hostNetwork
-    ? [hostIp]
-    : sandbox && sandbox.ips.length > 0
-      ? sandbox.ips
-      : known;
+  const ips = pod.spec?.hostNetwork ? [hostIp] : sandbox && sandbox.ips.length > 0 ? sandbox.ips : known;
   const networked = sandbox !== undefined || runtime.containers.length > 0 || before.podIP !== undefined;
   return {
     phase,
