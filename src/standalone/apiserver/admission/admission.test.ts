@@ -51,6 +51,17 @@ test('what nothing acts on is taken with a warning, once', async () => {
   expect(outward.headers.get('warning')).toContain('reached by its ClusterIP alone');
 });
 
+test('the namespaces that all else stands on are not deleted', async () => {
+  const refused = await call('DELETE', '/api/v1/namespaces/default');
+  expect(refused.code).toBe(403);
+  expect(refused.body['message']).toBe(
+    'namespaces "default" is forbidden: this namespace may not be deleted',
+  );
+  expect((await call('GET', '/api/v1/namespaces/default')).body).toMatchObject({
+    status: { phase: 'Active' },
+  });
+});
+
 describe('jobs', () => {
   const jobs = '/apis/batch/v1/namespaces/default/jobs';
   const template = { metadata: { labels: { a: 'b' } }, spec: { restartPolicy: 'Never', containers } };
@@ -72,6 +83,23 @@ describe('jobs', () => {
         },
       },
     });
+  });
+
+  test('may be applied again, by any manager: nobody owns what selects their pods', async () => {
+    const apply = { 'content-type': 'application/apply-patch+yaml' };
+    const applied = {
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: { name: 'applied' },
+      spec: { template },
+    };
+    const made = await call('POST', `${jobs}?fieldManager=one`, applied);
+    const again = await call('PATCH', `${jobs}/applied?fieldManager=one&force=true`, applied, apply);
+    expect(again.code).toBe(200);
+    const third = await call('PATCH', `${jobs}/applied?fieldManager=one`, applied, apply);
+    expect(third.code).toBe(200);
+    expect(third.body['spec']?.['selector']).toEqual(made.body['spec']?.['selector']);
+    expect(JSON.stringify(made.body['metadata']?.['managedFields'])).not.toContain('controller-uid');
   });
 
   test('are left their selector where they ask for that', async () => {

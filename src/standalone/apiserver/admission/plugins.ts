@@ -7,7 +7,6 @@ import type { WatchCache } from '../registry/watch-cache.ts';
 import { clusterIpAllocator, serviceRange } from './cluster-ip.ts';
 import { customDefinitions } from './custom-definition.ts';
 import { initialStatus } from './initial-status.ts';
-import { jobSelector } from './job-selector.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { defaultTolerations, priorityAdmission } from './pod-defaults.ts';
 import { serviceAccountAdmission } from './service-account.ts';
@@ -39,7 +38,6 @@ export function admissionPlugins({
     defaultTolerations,
     defaultStorageClass(cache),
     storageInUseProtection,
-    jobSelector,
     claimResize(cache),
     clusterIpAllocator(cache, serviceRange(serviceCidr), random),
     customDefinitions(kinds, () => clock.now()),

@@ -5,6 +5,7 @@ import { runAdmission } from './admit.ts';
 import { commitNew } from './commit.ts';
 import { metaOf } from './json.ts';
 import { apiVersionOf } from './kind-table.ts';
+import { selectOwnPods } from './job-selector.ts';
 import { bodyObject, generatedName, settleNames, stampNew } from './object-meta.ts';
 import { assertValid, shaped, withoutStatus } from './prepare.ts';
 import { rfc3339 } from './json.ts';
@@ -86,7 +87,7 @@ export async function createNamed(
       },
       () => assertValid(kind, object, undefined),
     );
-    const final = track(object);
+    const final = selectOwnPods(kind, track(object));
     if (options.dryRun) {
       await deps.cache.fresh(caller.signal);
       return deps.cache.of(storageOf(kind)).get(localKey(namespace, name)) ? false : final;

@@ -1,4 +1,5 @@
-import { badRequest, conflict } from '../status.ts';
+import { permanentNamespaces } from '../admission/namespace-lifecycle.ts';
+import { badRequest, conflict, forbidden } from '../status.ts';
 import type { ApiObject, JsonObject, KindInfo } from '../kind.ts';
 import { commitChange, type Outcome } from './commit.ts';
 import { isObject, metaOf, rfc3339 } from './json.ts';
@@ -126,7 +127,11 @@ export async function deleteObject(
     namespace,
     name,
     { dryRun: request.dryRun, signal: caller.signal },
-    (stored) => changeOf(deps, kind, toVersion(kind, stored), request),
+    (stored) => {
+      if (kind.group === '' && kind.plural === 'namespaces' && permanentNamespaces.includes(name))
+        throw forbidden(kind, name, 'this namespace may not be deleted');
+      return changeOf(deps, kind, toVersion(kind, stored), request);
+    },
   );
   return { object: toVersion(kind, object), removed };
 }
