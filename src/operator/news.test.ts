@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { namespace, startOperatorBench } from '../../test/support/operator-bench.ts';
+import { startOperatorBench } from '../../test/support/operator-bench.ts';
+import { namespace } from '../../test/support/operator-node-double.ts';
 import { Events } from '../api/core.ts';
 import type { Stored } from '../api/resource.ts';
 import { tellNews, type Newsworthy } from './news.ts';

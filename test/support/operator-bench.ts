@@ -32,6 +32,8 @@ export interface OperatorBench {
   start(lastWrite?: number): MortalProcess;
   /** As kill -9 does: nothing is finished, nothing is given back. */
   kill(): Promise<void>;
+  /** As SIGTERM does. */
+  stop(): Promise<void>;
   /** From now on what its owners left behind is deleted, as Kubernetes does. */
   collectGarbage(): void;
   /** What a user does who makes the cluster anew: wipes the disks and the mons’ folders. */
@@ -134,29 +136,38 @@ export async function startOperatorBench(disks: TestDisk[] = blankDisks()): Prom
 }
 
 /** The operator, started and killed as often as a test likes. */
-function operatorProcess(client: KubeClient, world: World): Pick<OperatorBench, 'start' | 'kill'> {
-  let operator: { readonly process: MortalProcess; readonly ended: Promise<unknown> } | undefined;
+function operatorProcess(client: KubeClient, world: World): Pick<OperatorBench, 'start' | 'kill' | 'stop'> {
+  let operator:
+    | { readonly process: MortalProcess; readonly term: AbortController; readonly ended: Promise<unknown> }
+    | undefined;
   const history = new Set<string>();
+  const kill = async () => {
+    operator?.process.kill();
+    await operator?.ended;
+    await operator?.process.ended;
+    operator = undefined;
+  };
   return {
     start(lastWrite = Infinity) {
       const process = mortalProcess(lastWrite, history);
+      const term = new AbortController();
       const ended = runOperator({
         client: process.kube(client),
         namespace,
         openCeph: process.ceph((connection) => world.ceph.open(connection)),
         clock: systemClock,
         log: silentLogger,
-        signal: process.signal,
+        signal: AbortSignal.any([process.signal, term.signal]),
         images: { holdfast: 'holdfast:latest', ceph: 'quay.io/ceph/ceph:v16.2.15' },
       }).catch(() => undefined);
-      operator = { process, ended };
+      operator = { process, term, ended };
       return process;
     },
-    async kill() {
-      operator?.process.kill();
+    kill,
+    async stop() {
+      operator?.term.abort(new Error('SIGTERM'));
       await operator?.ended;
-      await operator?.process.ended;
-      operator = undefined;
+      await kill();
     },
   };
 }

@@ -35,6 +35,7 @@ import { ensureOsds, startPreparing, type OsdState } from './osds.ts';
 import { waitsFor, waitsForMons, waitsForRemoval } from './readiness.ts';
 import { liveRookOperator } from './rook-operator.ts';
 import { clusterStatus, type ClusterFindings } from './status.ts';
+import { wasReadyWhenLeft } from './unwatched.ts';
 import { storageNodes, type StorageNode } from './storage-nodes.ts';
 import { validateCluster } from './validate.ts';
 import { cephImageOf, dataDirOf, type ClusterWork, type Problem, type Wait } from './work.ts';
@@ -236,7 +237,7 @@ async function connectedTurn(
   const version = base.version ?? (running && formatVersion(running));
   const found = { ...base, version, health };
   const waits = waitsFor(work, health, osds);
-  const wasReady = work.cluster.status?.phase === 'Ready';
+  const wasReady = work.cluster.status?.phase === 'Ready' || wasReadyWhenLeft(work.cluster);
   // A cluster that was ready stays so while a daemon is down; Ceph’s health tells of that.
   if (waits.length > 0 && !(wasReady && health.status.osds.up > 0))
     return ended(withRefused(found, refused), waits);

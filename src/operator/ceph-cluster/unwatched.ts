@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { CephClusterStatus } from '../../api/ceph/cluster-status.ts';
 import { CephClusters, type CephCluster } from '../../api/ceph/ceph-cluster.ts';
+import type { Reason } from '../../api/reasons.ts';
 import { keyOf, refOf, type Stored } from '../../api/resource.ts';
 import { hasCondition, setCondition, type Condition } from '../../control/conditions.ts';
 import { isLeadershipLost } from '../../control/leader-election.ts';
@@ -21,7 +22,7 @@ export interface UnwatchedDeps {
 const writeMs = 2_000; // The pod's grace is short, and the next leader waits for us.
 
 /**
- * When the operator is stopped, each cluster's status says that nobody watches it any more, until the next
+ * When the operator is stopped, the status of each ready cluster says that nobody watches it any more, until the next
  * one has looked: what stands there may be long untrue by then, as after a night with the machine off.
  */
 export function unwatchedTask({ kube, clusters, clock, log }: UnwatchedDeps): Task {
@@ -44,17 +45,18 @@ export function unwatchedTask({ kube, clusters, clock, log }: UnwatchedDeps): Ta
   };
 }
 
+const reason = 'OperatorStopped' satisfies Reason;
+
+/** It was ready when its operator was stopped: what is down of it now is no bring-up. */
+export const wasReadyWhenLeft = ({ status }: CephCluster): boolean =>
+  status?.conditions?.some((one) => one.type === 'Ready' && one.reason === reason) ?? false;
+
 /** The status of a cluster that nobody watches from now on. Pure. */
 export function unwatched(cluster: CephCluster, nowMs: number): CephClusterStatus {
   const before = cluster.status ?? {};
   const conditions = before.conditions as Condition[] | undefined;
-  const others =
-    cluster.metadata?.deletionTimestamp !== undefined || // Its finalizer's words go on being true.
-    before.phase === undefined ||
-    before.phase === 'Failure' ||
-    hasCondition(conditions, 'RookOperatorActive'); // The status is Rook's.
-  if (others) return before;
-  const reason = 'OperatorStopped';
+  // Ready is a promise; any other phase says already what is not so. While Rook runs, the status is Rook's.
+  if (before.phase !== 'Ready' || hasCondition(conditions, 'RookOperatorActive')) return before;
   const message = `The operator was stopped at ${isoTime(nowMs)}, and none has looked at the cluster since`;
   const next = setCondition(conditions, { type: 'Ready', status: 'Unknown', reason, message }, nowMs);
   return {
