@@ -91,9 +91,19 @@ export function hostFilesystems(tools: HostTools): Filesystems {
     },
     async grow(device, type, mountPoint, signal) {
       if (type === 'xfs') await tools.run('xfs_growfs', ['-d', mountPoint], { signal, timeoutMs: 120_000 });
-      else await tools.run('resize2fs', [device], { signal, timeoutMs: 120_000 });
+      else await growExt4(tools, device, signal);
     },
   };
+}
+
+async function growExt4(tools: HostTools, device: string, signal: AbortSignal): Promise<void> {
+  try {
+    await tools.run('resize2fs', [device], { signal, timeoutMs: 120_000 });
+  } catch (error) {
+    if (!isCommandError(error) || !error.stderr.includes('Permission denied to resize')) throw error;
+    const why = 'ext4 grows while it is mounted only with CAP_SYS_RESOURCE, which root lacks on this machine';
+    throw new Error(`${why}; xfs grows without it`, { cause: error });
+  }
 }
 
 // No discard: a new image has nothing to discard, and it takes seconds. reflink=0 halves what an empty xfs costs.

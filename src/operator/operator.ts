@@ -66,18 +66,9 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     },
   });
 
+  const shared = { kube: client, objects, links, operatorNamespace: namespace, events, clock };
   manager.add({
-    reconciler: clusterReconciler({
-      kube: client,
-      objects,
-      links,
-      images,
-      operatorNamespace: namespace,
-      events,
-      clock,
-      random,
-      ensureCsi,
-    }),
+    reconciler: clusterReconciler({ ...shared, images, random, ensureCsi }),
     resource: CephClusters,
     namespace,
     triggers: [
@@ -94,15 +85,7 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     ],
   });
   manager.add({
-    reconciler: blockPoolReconciler({
-      kube: client,
-      objects,
-      links,
-      operatorNamespace: namespace,
-      ownImage: images.own?.name,
-      events,
-      clock,
-    }),
+    reconciler: blockPoolReconciler({ ...shared, ownImage: images.own?.name }),
     resource: CephBlockPools,
     namespace,
     // A cluster that becomes ready, or gets another OSD, is what pools wait for.

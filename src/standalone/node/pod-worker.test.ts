@@ -9,6 +9,7 @@ import { podWorker, type PodWorker } from './pod-worker.ts';
 import { podProbes } from './probes.ts';
 import { restartBackoff } from './restart-backoff.ts';
 import { StartError } from './start-error.ts';
+import { VolumeResizeError } from './volumes/pod-volumes.ts';
 
 /** A runtime and a disk with state, and an API that keeps one pod. */
 interface World {
@@ -22,6 +23,7 @@ interface World {
   /** A mount takes until then. */
   mountsUntil: Promise<void> | undefined;
   startFails: StartError | undefined;
+  growthFails: Error | undefined;
   onDisk: boolean;
   worker: PodWorker;
   ended: boolean;
@@ -90,6 +92,7 @@ beforeEach(() => {
     apiAway: false,
     mounts: 'ok',
     startFails: undefined,
+    growthFails: undefined,
     onDisk: false,
     ended: false,
   } as unknown as World;
@@ -119,7 +122,7 @@ beforeEach(() => {
         world.onDisk = true;
         return new Map();
       },
-      refresh: () => Promise.resolve(),
+      refresh: () => (world.growthFails ? Promise.reject(world.growthFails) : Promise.resolve()),
       isOnDisk: () => Promise.resolve(world.onDisk),
       hasFiles: () => Promise.resolve(false),
       teardown: () => {
@@ -251,6 +254,16 @@ describe('while the API is away', () => {
     await settle(15_000);
     expect(world.api?.status?.containerStatuses?.[0]?.restartCount).toBe(1);
   });
+});
+
+test('a volume in use that does not grow is told as that, and the pod runs on', async () => {
+  world.growthFails = new VolumeResizeError('data', new Error('no leave'));
+  await settle();
+  world.worker.wake(true); // The claim changed.
+  await settle();
+  expect(world.events).toContain('VolumeResizeFailed');
+  expect(world.events).not.toContain('FailedMount');
+  expect(phase()).toBe('Running');
 });
 
 describe('a mount', () => {

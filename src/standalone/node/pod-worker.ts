@@ -17,6 +17,7 @@ import {
 import { podReporter, type PodReporter, type PodReporterDeps } from './pod-reporter.ts';
 import { backoffKey, podIpOf, podSteps, type PodSteps, type PodStepsDeps } from './pod-steps.ts';
 import type { PodProbes } from './probes.ts';
+import { isVolumeResizeError } from './volumes/pod-volumes.ts';
 import { linkedAbort, wakeableSleep, type WakeableSleep } from './wakeable-sleep.ts';
 
 export interface PodWorkerDeps
@@ -267,7 +268,8 @@ async function refreshVolumes({ deps, record }: Parts, signal: AbortSignal): Pro
     await deps.volumes.refresh(record.last, signal);
   } catch (error) {
     signal.throwIfAborted();
-    deps.event(record.last, 'Warning', 'FailedMount', (error as Error).message);
+    const reason = isVolumeResizeError(error) ? 'VolumeResizeFailed' : 'FailedMount';
+    deps.event(record.last, 'Warning', reason, (error as Error).message);
   }
 }
 

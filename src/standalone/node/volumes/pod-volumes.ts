@@ -37,6 +37,19 @@ export class VolumeSetupError extends Error {
   }
 }
 
+/** A volume in use that could not be grown; the pod runs on with it as it is. */
+export class VolumeResizeError extends Error {
+  readonly code = 'VOLUME_RESIZE';
+
+  constructor(volume: string, cause: unknown) {
+    super(`the filesystem of volume "${volume}" was not grown: ${(cause as Error).message}`, { cause });
+    this.name = 'VolumeResizeError';
+  }
+}
+
+export const isVolumeResizeError = (error: unknown): error is VolumeResizeError =>
+  error instanceof VolumeResizeError;
+
 export interface PodVolumesDeps {
   readonly kubeletRoot: string;
   readonly csi: CsiVolumes;
@@ -48,7 +61,7 @@ export interface PodVolumesDeps {
 export interface PodVolumes {
   /** Every volume of the spec, or the first failure as VolumeSetupError. */
   setup(pod: Pod, signal: AbortSignal): Promise<PodVolumeMap>;
-  /** Writes files from the API anew where they changed, and finishes growths. */
+  /** Writes files from the API anew where they changed, and finishes growths: else VolumeResizeError. */
   refresh(pod: Pod, signal: AbortSignal): Promise<void>;
   /** Whether anything of the pod is mounted, or recorded as published. */
   isOnDisk(podUid: string): Promise<boolean>;
@@ -102,7 +115,8 @@ export function podVolumes(deps: PodVolumesDeps): PodVolumes {
             await csi.expand(pod, volume.persistentVolumeClaim.claimName, signal);
         } catch (error) {
           signal.throwIfAborted();
-          throw new VolumeSetupError(volume.name, error);
+          const Failure = volume.persistentVolumeClaim ? VolumeResizeError : VolumeSetupError;
+          throw new Failure(volume.name, error);
         }
       }
     },
