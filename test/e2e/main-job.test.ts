@@ -50,16 +50,8 @@ const toolbox = (...command: string[]) =>
 
 async function clusterReady(limitMs: number): Promise<number> {
   return await eventually('Ceph Ready and healthy', limitMs, async () => {
-    const path = '{.status.phase} {.status.ceph.health}';
-    const text = await kubectl(
-      '-n',
-      'rook-ceph',
-      'get',
-      'cephcluster',
-      'rook-ceph',
-      '-o',
-      `jsonpath=${path}`,
-    );
+    const form = 'jsonpath={.status.phase} {.status.ceph.health}';
+    const text = await kubectl('-n', 'rook-ceph', 'get', 'cephcluster', 'rook-ceph', '-o', form);
     return text === 'Ready HEALTH_OK' && (await toolbox('ceph', 'health')).startsWith('HEALTH_OK');
   });
 }
@@ -123,13 +115,10 @@ test('up twice at once makes one instance', async () => {
   for (const socket of own) expect(socket).not.toMatch(/^0+:/); // None to the world.
 });
 
-test('up comes to its end though nobody reads what it says', async () => {
-  const child = spawn(process.execPath, [bundle, 'up', '--data-dir', dataDir], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  child.stdout.destroy(); // As with `| head`, and as it is by the first line.
-  child.stderr.destroy();
-  expect(await new Promise<number | null>((done) => child.once('close', done))).toBe(0);
+test('up comes to its end though nobody reads what it says, as with `| head`', async () => {
+  const child = spawn(process.execPath, [bundle, 'up', '--data-dir', dataDir]);
+  for (const stream of [child.stdout, child.stderr]) stream.destroy();
+  expect(await new Promise((done) => child.once('close', done))).toBe(0);
 });
 
 test('the demo runs: Ceph healthy, a pod writes, a second one verifies', async () => {
