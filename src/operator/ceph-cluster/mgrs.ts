@@ -40,6 +40,8 @@ export function mgrDeployment(work: ClusterWork, name: string, fsid: string): De
     work,
     { type: 'mgr', id: name, serviceAccount: 'rook-ceph-mgr' },
     {
+      // One that has not reached the mons ignores SIGTERM. It keeps nothing, so there is nothing to wait for.
+      terminationGracePeriodSeconds: 5,
       volumes: [...daemonVolumes, keyringVolume(keyring), { name: 'ceph-daemon-data', emptyDir: {} }],
       ...(!shared && {
         affinity: {
