@@ -1,7 +1,7 @@
 import { expect, test, onTestFinished } from 'vitest';
 import { startTestClient } from '../../test/support/test-client.ts';
 import { Leases } from '../api/core.ts';
-import type { KubeClient } from '../kube/client.ts';
+import type { CallOptions, KubeClient } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import { virtualClock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
@@ -15,6 +15,8 @@ async function bench() {
   const log: string[] = [];
   let broken = new Set<string>();
   const underWay = new Set<Promise<unknown>>();
+  /** Whose next write goes through without an answer, until it is given up. */
+  const unanswered = new Set<string>();
   const contender = (identity: string) => {
     const stop = new AbortController();
     const gate =
@@ -26,11 +28,19 @@ async function bench() {
         underWay.add(made);
         return await made.finally(() => underWay.delete(made));
       };
+    const answered =
+      (call: (resource: unknown, object: unknown, options: CallOptions) => Promise<unknown>) =>
+      async (resource: unknown, object: unknown, options: CallOptions): Promise<unknown> => {
+        const answer = await call(resource, object, options);
+        if (!unanswered.delete(identity)) return answer;
+        await new Promise((resolve) => options.signal.addEventListener('abort', resolve, { once: true }));
+        throw options.signal.reason;
+      };
     const own: KubeClient = {
       ...client,
       get: gate(client.get) as never,
-      update: gate(client.update) as never,
-      create: gate(client.create) as never,
+      update: answered(gate(client.update as never)) as never,
+      create: answered(gate(client.create as never)) as never,
     };
     const ended = runAsLeader(
       { lease, identity },
@@ -69,7 +79,8 @@ async function bench() {
       await settled();
     }
   };
-  return { client, contender, log, pass, cut: (...identities: string[]) => (broken = new Set(identities)) };
+  const cut = (...identities: string[]) => (broken = new Set(identities));
+  return { client, contender, log, pass, cut, unanswered };
 }
 
 test('one leads, keeps its lease, and gives it up at once when it stops', async () => {
@@ -85,6 +96,32 @@ test('one leads, keeps its lease, and gives it up at once when it stops', async 
   expect(log).toEqual(['a leads', 'a ends', 'b leads']);
   const held = await client.get(Leases, lease, { signal: new AbortController().signal });
   expect(held?.spec).toMatchObject({ holderIdentity: 'b', leaseTransitions: 1 });
+});
+
+test('one that stops while it renews gives the lease up at once all the same', async () => {
+  const { contender, log, pass, unanswered } = await bench();
+  const a = contender('a');
+  await pass(3_000);
+  contender('b');
+  unanswered.add('a');
+  await pass(3_000);
+  expect(unanswered).toEqual(new Set()); // It waits for the answer.
+  a.stop.abort(new Error('stop'));
+  await a.ended;
+  await pass(4_000);
+  expect(log).toEqual(['a leads', 'a ends', 'b leads']);
+});
+
+test('one that stops while it takes the lease leaves nobody waiting for its end', async () => {
+  const { contender, log, pass, unanswered } = await bench();
+  unanswered.add('a');
+  const a = contender('a');
+  await pass(1_000);
+  a.stop.abort(new Error('stop'));
+  await a.ended;
+  contender('b');
+  await pass(1_000);
+  expect(log).toEqual(['b leads']);
 });
 
 test('a leader that is cut off stops before another begins', async () => {

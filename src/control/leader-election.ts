@@ -1,8 +1,10 @@
 import type { Lease } from 'kubernetes-types/coordination/v1.js';
+import { Leases } from '../api/core.ts';
 import type { ObjectRef, Stored } from '../api/resource.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { isConflict } from '../kube/errors.ts';
 import { claimLease, releaseLease } from '../kube/lease.ts';
 
 export interface LeaderElectionOptions {
@@ -60,6 +62,7 @@ export async function runAsLeader(
     // Taken before the call: a slow answer must not make the lease seem longer than it is.
     renewedMs = clock.now();
     lease = await attempt(signal, retryMs * 2);
+    if (!lease && signal.aborted) await giveUp(deps, options);
     if (!lease) await clock.sleep(retryMs * (1 + 0.2 * (deps.random ?? Math.random)()), signal);
   }
   log.info({ lease: options.lease.name, identity: options.identity }, 'leading');
@@ -89,7 +92,7 @@ export async function runAsLeader(
     leading.abort(new Error('leading is over'));
     signal.removeEventListener('abort', onAbort);
     await renewals;
-    if (!isLeadershipLost(leading.signal.reason)) await giveUp(deps, lease);
+    if (!isLeadershipLost(leading.signal.reason)) await giveUp(deps, options);
   }
 }
 
@@ -120,11 +123,25 @@ function claimer(options: LeaderElectionOptions, leaseMs: number, deps: LeaderEl
   };
 }
 
-async function giveUp({ client, clock, log }: LeaderElectionDeps, lease: Stored<Lease>): Promise<void> {
+/**
+ * Releases the lease where it is ours, so that nobody waits for its end. It is read anew: a write of ours that
+ * was cut off may have gone through, and may still go through between our two calls, but only once.
+ */
+async function giveUp(
+  { client, clock, log }: LeaderElectionDeps,
+  { lease: ref, identity }: LeaderElectionOptions,
+): Promise<void> {
+  // The caller's signal has aborted by now; each call has its own short limit.
+  const limits = { signal: new AbortController().signal, timeoutMs: 2_000 };
+  const release = async () => {
+    const current = await client.get(Leases, ref, limits);
+    if (current?.spec?.holderIdentity === identity) await releaseLease(client, current, clock.now(), limits);
+  };
   try {
-    // The caller's signal has aborted by now; the call has its own short limit.
-    const signal = new AbortController().signal;
-    await releaseLease(client, lease, clock.now(), { signal, timeoutMs: 2_000 });
+    await release().catch(async (error: unknown) => {
+      if (!isConflict(error)) throw error;
+      await release();
+    });
   } catch (error) {
     log.debug({ err: error }, 'lease not given up; it ends by itself');
   }
