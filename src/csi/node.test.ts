@@ -208,7 +208,10 @@ test('one call of a volume at a time: the next one is told what runs, and anothe
 
 test("the image, its features and the wish for a way to attach reach the node's attachers", async () => {
   const { stage, unstage, krbd, qsd } = await bench();
-  const held = () => [...krbd.attachments, ...qsd.attachments].map(([key]) => key);
+  const held = () =>
+    [...krbd.attachments.values(), ...qsd.attachments.values()].map(({ request }) =>
+      [request.clusterId, request.pool, request.namespace, request.image].join('/'),
+    );
   const context = (change: object) => ({ volumeContext: { ...volumeContext, ...change } });
   expect(await codeOf(stage(context({ mounter: 'rbd' })))).toBe('FAILED_PRECONDITION');
   await expect(stage(context({ mounter: 'krbd' }))).rejects.toThrow(

@@ -12,6 +12,7 @@ import { fakeHost } from './fake/fake-host.ts';
 import { qsdArguments, qsdConf } from './qsd-daemon.ts';
 import { qsdLedger } from './qsd-ledger.ts';
 import type { HostTools } from './tools.ts';
+import { imageKey } from './image-key.ts';
 
 const request: AttachRequest = {
   clusterId: 'rook-ceph',
@@ -204,9 +205,9 @@ test('the fakes keep state: one device an image, held ones stay, dead ones come 
   const fake = fakeAttacher();
   const first = await fake.attach(request, signal);
   expect(await fake.attach(request, signal)).toEqual(first);
-  fake.attachments.get(fake.keyOf(request))!.heldBy = 'a pod';
+  fake.attachments.get(imageKey(request))!.heldBy = 'a pod';
   await expect(fake.detach(request, signal)).rejects.toThrow('a pod');
-  fake.attachments.get(fake.keyOf(request))!.alive = false;
+  fake.attachments.get(imageKey(request))!.alive = false;
   expect((await fake.attach(request, signal)).minor).not.toBe(first.minor);
   const host = fakeHost();
   expect(await host.filesystems.ensure('/dev/loop0', 'xfs', signal)).toBe('made');

@@ -41,33 +41,30 @@ export interface HostDisk {
 
 export interface DiskScanOptions {
   readonly filesystems: Filesystems;
-  readonly sys?: string;
   readonly dev?: string;
-  readonly proc?: string;
 }
 
 // Memory, optical drives and network block devices: no disks of this node.
 const ignored = /^(ram|zram|sr|fd|nbd|rbd)\d/;
 const supported = /^(sd|hd|vd|xvd|nvme|mmcblk|loop|pmem)/;
+const blockClass = '/sys/class/block';
 const atOnce = 4;
 const labelLimitMs = 10_000;
 
 /** Looks at every disk whose node is in /dev. A disk that hangs is `Unreadable` after its limit. */
 export function hostDiskScan({
   filesystems,
-  sys = '/sys',
   dev = '/dev',
-  proc = '/proc',
 }: DiskScanOptions): (signal: AbortSignal) => Promise<HostDisk[]> {
   return async (signal) => {
     const links = await readLinks(dev);
-    const mounts = parseMountInfo(await readFile(join(proc, 'self/mountinfo'), 'utf8'));
-    const swaps = await readFile(join(proc, 'swaps'), 'utf8').catch(() => '');
-    const names = (await readdir(join(sys, 'class/block'))).filter((name) => !ignored.test(name)).sort();
+    const mounts = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+    const swaps = await readFile('/proc/swaps', 'utf8').catch(() => '');
+    const names = (await readdir(blockClass)).filter((name) => !ignored.test(name)).sort();
     const found = await mapLimit(names, atOnce, async (name) => {
-      const disk = await readDisk({ sys, dev }, name, links);
+      const disk = await readDisk(dev, name, links);
       if (!disk) return undefined;
-      return { ...disk, refusal: await judge({ sys, filesystems, mounts, swaps }, disk, signal) };
+      return { ...disk, refusal: await judge({ filesystems, mounts, swaps }, disk, signal) };
     });
     return found.filter((disk) => disk !== undefined);
   };
@@ -93,11 +90,11 @@ async function readLinks(dev: string): Promise<Map<string, string[]>> {
 const keyOf = ({ major, minor }: { readonly major: number; readonly minor: number }) => `${major}:${minor}`;
 
 async function readDisk(
-  { sys, dev }: { sys: string; dev: string },
+  dev: string,
   name: string,
   links: ReadonlyMap<string, string[]>,
 ): Promise<Found | undefined> {
-  const folder = join(sys, 'class/block', name);
+  const folder = join(blockClass, name);
   const sectors = Number((await readFile(join(folder, 'size'), 'utf8').catch(() => '0')).trim());
   const path = join(dev, name.replaceAll('!', '/')); // The kernel writes a slash in a name as '!'.
   const node = await stat(path, { bigint: true }).catch(() => undefined);
@@ -121,7 +118,6 @@ async function readDisk(
 }
 
 interface JudgeContext {
-  readonly sys: string;
   readonly filesystems: Filesystems;
   readonly mounts: readonly MountEntry[];
   readonly swaps: string;
@@ -134,7 +130,7 @@ async function judge(
   signal: AbortSignal,
 ): Promise<DiskRefusal | undefined> {
   const [path = ''] = disk.paths;
-  const folder = join(context.sys, 'class/block', disk.name);
+  const folder = join(blockClass, disk.name);
   if (!supported.test(disk.name))
     return { reason: 'Unsupported', message: `${path} is no disk or partition` };
   if ((await readFile(join(folder, 'ro'), 'utf8')).trim() === '1')

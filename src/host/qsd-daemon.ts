@@ -78,11 +78,11 @@ export const qsdConf = (request: AttachRequest, files: AttachmentFiles): string 
     '',
   ].join('\n');
 
-export function qsdDaemon(tools: HostTools, clock: Clock, proc = '/proc'): QsdDaemon {
+export function qsdDaemon(tools: HostTools, clock: Clock): QsdDaemon {
   const find = async (files: AttachmentFiles): Promise<ProcessIdentity | undefined> => {
-    for (const name of await readdir(proc)) {
+    for (const name of await readdir('/proc')) {
       if (!/^\d+$/.test(name)) continue;
-      const args = (await readFile(`${proc}/${name}/cmdline`, 'utf8').catch(() => '')).split('\0');
+      const args = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0');
       const at = args.indexOf('--pidfile');
       if (at >= 0 && args[at + 1] === files.pidFile && args.includes('--daemonize'))
         return await identifyProcess(Number(name));

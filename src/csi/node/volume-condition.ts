@@ -1,5 +1,6 @@
+import { imageKey } from '../../host/image-key.ts';
 import type { Mounter } from '../mounter/client.ts';
-import type { Device, ImageBody } from '../mounter/protocol.ts';
+import type { Device } from '../mounter/protocol.ts';
 import type { StagedVolumes } from './staged.ts';
 
 export interface StagedDeviceDeps {
@@ -14,14 +15,8 @@ export async function stagedDevice(
   signal: AbortSignal,
 ): Promise<Device | undefined> {
   const volume = await staged.read(volumeId);
-  return volume && (await mounter.list(signal)).find((device) => isImage(device, volume.image));
+  return volume && (await mounter.list(signal)).find((device) => imageKey(device) === imageKey(volume.image));
 }
-
-const isImage = (device: Device, { clusterId, pool, namespace, image }: ImageBody) =>
-  device.clusterId === clusterId &&
-  device.pool === pool &&
-  (device.namespace ?? '') === (namespace ?? '') &&
-  device.image === image;
 
 /** CSI's VolumeCondition, which kubelet makes an event of the pod. */
 export interface VolumeCondition {

@@ -55,7 +55,7 @@ export function attacher(deps: SidecarDeps): ControllerSpec<VolumeAttachment> {
     nodes: caches.cache(CSINodes),
     attachments: caches.cache(VolumeAttachments),
     volumes: caches.cache(PersistentVolumes),
-    delays: retryDelays(deps.random, maxDelayMs),
+    delays: retryDelays(maxDelayMs),
   };
   return {
     resource: VolumeAttachments,

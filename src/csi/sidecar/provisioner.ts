@@ -36,7 +36,7 @@ interface Provisioner extends SidecarDeps {
   readonly classes: Cache<StorageClass>;
   readonly claims: Cache<PersistentVolumeClaim>;
   readonly volumes: RunningCache<PersistentVolume>;
-  readonly secrets: Cache<Secret> | undefined;
+  readonly secrets: Cache<Secret>;
   readonly delays: RetryDelays;
   /** Claims whose last try failed: what appears may be what they wait for. */
   readonly waiting: Map<string, ObjectRef>;
@@ -50,8 +50,8 @@ export function provisioner(deps: SidecarDeps): ControllerSpec<PersistentVolumeC
     classes: caches.cache(StorageClasses),
     claims: caches.cache(PersistentVolumeClaims),
     volumes: caches.cache(PersistentVolumes),
-    secrets: secretNamespace ? caches.cache(Secrets, { namespace: secretNamespace }) : undefined,
-    delays: retryDelays(deps.random),
+    secrets: caches.cache(Secrets, { namespace: secretNamespace }),
+    delays: retryDelays(),
     waiting: new Map(),
   };
   return {
@@ -79,9 +79,8 @@ function provisionerTriggers(shared: Provisioner): Trigger<never>[] {
         .filter((claim) => isUnbound(claim) && classNameOf(claim) === changed.metadata.name)
         .map(refOf),
     ),
+    triggeredBy<Secret>(Secrets, () => [...waiting.values()], { namespace: secretNamespace }),
   ];
-  if (secretNamespace)
-    triggers.push(triggeredBy<Secret>(Secrets, () => [...waiting.values()], { namespace: secretNamespace }));
   if (poolNamespace)
     triggers.push(
       triggeredBy<CephBlockPool>(

@@ -25,7 +25,7 @@ import { controllerSecretOf } from './volume-secrets.ts';
  */
 export function resizer(deps: SidecarDeps): ControllerSpec<PersistentVolumeClaim> {
   const { driver, events } = deps;
-  const delays = retryDelays(deps.random);
+  const delays = retryDelays();
   return {
     resource: PersistentVolumeClaims,
     reconciler: {

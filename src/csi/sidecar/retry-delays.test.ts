@@ -7,7 +7,7 @@ const failing = () => Promise.reject(new RpcError(Code.NOT_FOUND, 'no pool'));
 const least = () => 0; // No jitter.
 
 test('the delay of each thing grows to the limit, and begins anew after a success', async () => {
-  const delays = retryDelays(least, 5_000);
+  const delays = retryDelays(5_000, least);
   const { signal } = new AbortController();
   const told: [string, number][] = [];
   const tell = (reason: string, afterMs: number) => void told.push([reason, afterMs]);
@@ -25,7 +25,7 @@ test('the delay of each thing grows to the limit, and begins anew after a succes
 });
 
 test('a try that was given up is no failure', async () => {
-  const delays = retryDelays(least);
+  const delays = retryDelays(30_000, least);
   const stop = new AbortController();
   const told: string[] = [];
   stop.abort(new Error('leadership is lost'));

@@ -24,7 +24,7 @@ const maxKeys = 10_000;
  * What is wrong with a claim (no pool yet, no secret, another node has the image) is often mended within
  * seconds by someone who tells us nothing, so it is looked at again soon and for ever, but never in a storm.
  */
-export function retryDelays(random: () => number = Math.random, maxMs = 30_000): RetryDelays {
+export function retryDelays(maxMs = 30_000, random: () => number = Math.random): RetryDelays {
   const failures = new Map<string, number>();
   const delayAfterFailure = (key: string): number => {
     const attempt = failures.get(key) ?? 0;

@@ -14,9 +14,8 @@ export interface SidecarDeps {
   readonly events: EventVoice;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  readonly random?: (() => number) | undefined;
   /** Secrets of this namespace are watched, so that a claim goes on the moment its missing one appears. */
-  readonly secretNamespace?: string | undefined;
+  readonly secretNamespace: string;
   /** CephBlockPools of this namespace are watched, so that a claim goes on the moment its pool is there. */
   readonly poolNamespace?: string | undefined;
 }

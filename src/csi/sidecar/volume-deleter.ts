@@ -23,7 +23,7 @@ import { deletionSecretOf } from './volume-secrets.ts';
 export function volumeDeleter(deps: SidecarDeps): ControllerSpec<PersistentVolume> {
   const { driver, client, caches, events, controller } = deps;
   const attachments = caches.cache(VolumeAttachments);
-  const delays = retryDelays(deps.random);
+  const delays = retryDelays();
 
   const remove = async (volume: Stored<PersistentVolume>, signal: AbortSignal) => {
     const attached = attachmentOf(attachments, volume.metadata.name);

@@ -1,5 +1,6 @@
-import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from '../attacher.ts';
+import type { AttachedDevice, AttachRequest, RbdAttacher } from '../attacher.ts';
 import { DeviceBusyError } from '../device-busy.ts';
+import { imageKey } from '../image-key.ts';
 
 export interface FakeAttachment extends AttachedDevice {
   alive: boolean;
@@ -11,11 +12,10 @@ export interface FakeAttachment extends AttachedDevice {
 
 /** A node's attacher with state: devices by image, held ones refused, daemons that a test lets die. */
 export interface FakeAttacher extends RbdAttacher {
+  /** By `imageKey`. */
   readonly attachments: Map<string, FakeAttachment>;
   /** What `unusable` answers. */
   refusal: string | undefined;
-  /** The key of an image in `attachments`. */
-  keyOf(image: ImageSpec): string;
   /** What the next call of that name throws. */
   failNext(call: 'attach' | 'detach' | 'resize', error: Error): void;
 }
@@ -27,8 +27,6 @@ const deviceOf = ({ sizeBytes: _s, heldBy: _h, request: _r, ...device }: FakeAtt
 export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024n ** 3n): FakeAttacher {
   const attachments = new Map<string, FakeAttachment>();
   const failures = new Map<string, Error>();
-  const keyOf = ({ clusterId, pool, namespace, image }: ImageSpec) =>
-    [clusterId, pool, namespace ?? '', image].join('/');
   let nextMinor = 0;
   const enter = (call: string, signal: AbortSignal) => {
     signal.throwIfAborted();
@@ -40,12 +38,11 @@ export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024
     name,
     attachments,
     refusal: undefined,
-    keyOf,
     failNext: (call, error) => void failures.set(call, error),
     unusable: async () => fake.refusal,
     async attach(request, signal) {
       enter('attach', signal);
-      const existing = attachments.get(keyOf(request));
+      const existing = attachments.get(imageKey(request));
       if (existing?.alive) return deviceOf(existing);
       const minor = nextMinor++;
       const made: FakeAttachment = {
@@ -61,23 +58,23 @@ export function fakeAttacher(name: RbdAttacher['name'] = 'qsd', sizeBytes = 1024
         heldBy: undefined,
         request,
       };
-      attachments.set(keyOf(request), made);
+      attachments.set(imageKey(request), made);
       return deviceOf(made);
     },
     async detach(image, signal) {
       enter('detach', signal);
-      const existing = attachments.get(keyOf(image));
+      const existing = attachments.get(imageKey(image));
       if (existing?.heldBy !== undefined) throw new DeviceBusyError(existing.device, existing.heldBy);
-      attachments.delete(keyOf(image));
+      attachments.delete(imageKey(image));
     },
     async resize(image, wanted, signal) {
       enter('resize', signal);
-      const existing = attachments.get(keyOf(image));
+      const existing = attachments.get(imageKey(image));
       if (!existing) throw new Error(`${image.image} is not attached`);
       if (wanted > existing.sizeBytes) existing.sizeBytes = wanted;
       return existing.sizeBytes;
     },
-    holds: async (image) => attachments.has(keyOf(image)),
+    holds: async (image) => attachments.has(imageKey(image)),
     list: async () => [...attachments.values()].map(deviceOf),
   };
   return fake;
