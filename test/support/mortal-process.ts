@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Ceph, CephOpener } from '../../src/ceph/seam.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 
@@ -52,8 +53,11 @@ export function mortalProcess(lastWrite: number, history = new Set<string>()): M
     const objects = guarded(call, inner.objects, among(objectReads));
     return guarded(call, { ...inner, rbd, objects }, isCephRead);
   };
+  // An event is news, and no step of anything.
   const isKubeRead = (method: string, [request]: unknown[]) =>
-    method === 'request' ? (request as { method: string }).method === 'GET' : kubeReads.includes(method);
+    method === 'request'
+      ? (request as { method: string }).method === 'GET'
+      : kubeReads.includes(method) || (request as { kind?: string }).kind === 'Event';
   return {
     ...life,
     get isAlive() {
@@ -74,6 +78,7 @@ function lifeOf(lastWrite: number, history: Set<string>) {
   const own = new AbortController();
   const sent = new Set<Promise<unknown>>();
   const writes: string[] = [];
+  const waiting: (() => void)[] = [];
   let begun = 0;
   let isDead: () => void = () => undefined;
   const death = new Promise<void>((resolve) => {
@@ -86,7 +91,9 @@ function lifeOf(lastWrite: number, history: Set<string>) {
   };
   const call: Caller = async (write, send) => {
     const isStep = write !== undefined && !history.has(write.content);
-    if (isAlive() && isStep && begun >= lastWrite) await death; // Its last write is under way.
+    // Its last write is under way; where that is refused, another is the last.
+    while (isAlive() && isStep && begun >= lastWrite)
+      await Promise.race([death, new Promise<void>((resolve) => waiting.push(resolve))]);
     if (!isAlive()) throw new KilledError();
     if (isStep) begun++;
     const running = send(isAlive);
@@ -100,7 +107,10 @@ function lifeOf(lastWrite: number, history: Set<string>) {
       if (!isAlive()) throw new KilledError();
       return answer;
     } catch (error) {
-      if (isStep && isAlive()) begun--; // Refused: nothing was written.
+      if (isStep && isAlive()) {
+        begun--; // Refused: nothing was written.
+        for (const wake of waiting.splice(0)) wake();
+      }
       throw isAlive() ? error : new KilledError();
     } finally {
       sent.delete(running);
@@ -169,6 +179,7 @@ function lastingOptions(argument: unknown, isAlive: () => boolean) {
     if (isAlive()) lasting.abort(signal.reason);
   };
   if (signal.aborted) pass();
+  setMaxListeners(0, signal); // One reconcile’s signal is given to many calls.
   signal.addEventListener('abort', pass, { once: true });
   return {
     argument: { ...(argument as object), signal: lasting.signal },
