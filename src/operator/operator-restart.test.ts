@@ -53,14 +53,14 @@ describe('an operator that is started anew', () => {
     caches.cache(CephBlockPools, { namespace }).onChange(({ object }) => note(object));
     return { seen, [Symbol.dispose]: () => void caches.close() };
   }
-  const readyCluster = async () => {
+  const readyCluster = async (end: 'kill' | 'stop' = 'kill') => {
     bench = await startOperatorBench();
     bench.start();
     await bench.createCluster();
     await bench.createPool('replicapool', { failureDomain: 'osd', replicated: { size: 3 } });
     await bench.cluster(isReady);
     await bench.pool('replicapool', isReady);
-    await bench.kill();
+    await bench[end]();
   };
 
   test('says of a cluster and its pools that they are Ready all the while', async () => {
@@ -75,6 +75,14 @@ describe('an operator that is started anew', () => {
     );
     await bench.pool('replicapool', (pool) => pool.status?.observedGeneration === 2);
     expect(told.seen.toSorted()).toEqual(['CephBlockPool Ready', 'CephCluster Ready']);
+  });
+
+  test('after one that was stopped in good order says of pools that they are Ready all the while', async () => {
+    await readyCluster('stop');
+    using told = phases();
+    bench.start();
+    await bench.cluster(isReady);
+    expect(told.seen.filter((one) => one.startsWith('CephBlockPool'))).toEqual(['CephBlockPool Ready']);
   });
 
   test('says it where the mons do not answer', async () => {

@@ -12,6 +12,7 @@ import type { ReconcileContext, Reconciler } from '../../control/reconciler.ts';
 import { writeStatus } from '../../control/status.ts';
 import { isDeadlineError } from '../../lib/deadline.ts';
 import { liveRookOperator } from '../ceph-cluster/rook-operator.ts';
+import { wasReadyWhenLeft } from '../ceph-cluster/unwatched.ts';
 import { writeLimitMs } from '../ceph-cluster/write-proof.ts';
 import { tellNews } from '../news.ts';
 import { fieldsNotHonoured } from '../not-honoured.ts';
@@ -108,7 +109,7 @@ async function withoutCeph(
     return waiting(base, 'ClusterNotReady', `there is no CephCluster in namespace ${namespace}`, waitMs);
   const { phase = 'new', message = 'not looked at yet' } = cluster.status ?? {};
   // An operator that just started has yet to connect; the cluster’s status changes where it cannot.
-  if (phase === 'Ready') return { outcome: requeueAfter(soonMs) };
+  if (phase === 'Ready' || wasReadyWhenLeft(cluster)) return { outcome: requeueAfter(soonMs) };
   const word = `CephCluster ${cluster.metadata.name} is ${phase}: ${message}`;
   return waiting(base, 'ClusterNotReady', word, waitMs);
 }
