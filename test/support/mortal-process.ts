@@ -89,11 +89,15 @@ function lifeOf(lastWrite: number, history: Set<string>) {
     own.abort(new KilledError());
     isDead();
   };
+  const isLastUnderWay = () => isAlive() && begun >= lastWrite;
+  /** While its last write is under way it makes no other; where that is refused, another is the last. */
+  const turn = async () => {
+    while (isLastUnderWay())
+      await Promise.race([death, new Promise<void>((resolve) => waiting.push(resolve))]);
+  };
   const call: Caller = async (write, send) => {
     const isStep = write !== undefined && !history.has(write.content);
-    // Its last write is under way; where that is refused, another is the last.
-    while (isAlive() && isStep && begun >= lastWrite)
-      await Promise.race([death, new Promise<void>((resolve) => waiting.push(resolve))]);
+    if (isStep) await turn();
     if (!isAlive()) throw new KilledError();
     if (isStep) begun++;
     const running = send(isAlive);

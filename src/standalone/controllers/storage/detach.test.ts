@@ -3,7 +3,7 @@ import type { VolumeAttachment } from 'kubernetes-types/storage/v1.js';
 import { expect, test } from 'vitest';
 import type { Resource, Stored } from '../../../api/resource.ts';
 import { silentLogger } from '../../../lib/log.ts';
-import { volumeKey, type AttachDeps } from './attachment.ts';
+import { attachmentName, volumeKey, type AttachDeps } from './attachment.ts';
 import { volumeDetach } from './detach.ts';
 
 const context = { signal: new AbortController().signal, log: silentLogger };
@@ -59,4 +59,34 @@ test.each<[string, World]>([
 
 test('one whose node is gone is detached', async () => {
   expect(await look({ node: using }, { volume })).toEqual({ deleted: ['csi-1'], outcome: 'done' });
+});
+
+test('one that another pod came for while the API was asked stays attached', async () => {
+  const deleted: string[] = [];
+  const pods: unknown[] = [];
+  const pod = {
+    metadata: { namespace: 'd', name: 'p' },
+    spec: { nodeName: 'n1', volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'c' } }] },
+  };
+  const only = (object: unknown) => ({ get: () => object });
+  const deps = {
+    pods: { list: () => pods },
+    claims: only({ spec: { volumeName: 'pv' }, status: { phase: 'Bound' } }),
+    nodes: only(node()),
+    volumes: only(volume),
+    drivers: only(undefined),
+    client: {
+      async get({ kind }: Resource) {
+        pods[0] = pod;
+        return await Promise.resolve(kind === 'Node' ? node() : volume);
+      },
+      delete: (_: Resource, { name }: { name: string }) => Promise.resolve(deleted.push(name)),
+    },
+  } as unknown as AttachDeps;
+  const named = {
+    ...attachment,
+    metadata: { ...attachment.metadata, name: attachmentName('h', 'rbd.example', 'n1') },
+  };
+  expect(await volumeDetach(deps).reconcile(named, context)).toEqual({ kind: 'done' });
+  expect(deleted).toEqual([]);
 });

@@ -37,6 +37,7 @@ export function volumeDetach(deps: AttachDeps): Reconciler<VolumeAttachment> {
         name ? deps.client.get(PersistentVolumes, { name }, { signal }) : undefined,
       ]);
       if (holds(node, attachment, volume)) return requeueAfter(recheckMs);
+      if (isWanted(attachment)) return done; // Another pod of the same volume came meanwhile.
       log.info(
         { attachment: attachment.metadata.name, node: attachment.spec.nodeName },
         'detaching a volume',
