@@ -10,6 +10,8 @@ export interface ApiRequest extends AsyncIterable<Buffer> {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: IncomingHttpHeaders;
+  /** The whole body, where it is here already. */
+  readonly text?: string | undefined;
 }
 
 /** One request for objects, known and allowed. */

@@ -15,7 +15,7 @@ import { requestSignal, requestTimeoutMs, warner } from './caller.ts';
 import type { Answer, ApiRequest, Exchange } from './exchange.ts';
 import { handleResource } from './resource.ts';
 import { errorReply, send, sendStream, type Reply } from './respond.ts';
-import { resourceRoute, verbOf, type ResourceRoute } from './route.ts';
+import { resourceRoute, targetOf, verbOf, type ResourceRoute } from './route.ts';
 
 /** Answers a request for paths that name no objects; undefined where it is not its path. */
 export type PlainHandler = (
@@ -87,9 +87,8 @@ export function answerer({ registry, access, plain, special }: HandlerDeps): Ans
   let inFlight = 0;
 
   return async ({ req, signalFor, user: userOf, warn }, seen) => {
-    const url = new URL(req.url ?? '/', 'http://api');
-    const query = url.searchParams;
-    const route = resourceRoute(url.pathname);
+    const { path, query } = targetOf(req.url ?? '/');
+    const route = resourceRoute(path);
     const verb = route ? verbOf(req.method ?? 'GET', route, query) : (req.method ?? 'GET').toLowerCase();
     seen.verb = verb;
     seen.resource = route?.plural ?? '';
@@ -100,10 +99,10 @@ export function answerer({ registry, access, plain, special }: HandlerDeps): Ans
     if (!endless) inFlight++;
     try {
       const user = await userOf(signal);
-      await access.authorize(user, route ? { route, verb, query } : { path: url.pathname, verb }, signal);
+      await access.authorize(user, route ? { route, verb, query } : { path, verb }, signal);
       if (!route) {
         for (const handler of plain) {
-          const reply = await handler(url.pathname, query, req);
+          const reply = await handler(path, query, req);
           if (reply) return reply;
         }
         throw pageNotFound();

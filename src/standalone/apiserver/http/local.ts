@@ -65,6 +65,7 @@ function requestOf({ method, path, contentType, body }: LocalRequest): ApiReques
       accept: 'application/json',
       ...(contentType === undefined ? {} : { 'content-type': contentType }),
     },
+    text: body,
     async *[Symbol.asyncIterator]() {
       if (body !== undefined) yield await Promise.resolve(Buffer.from(body));
     },

@@ -29,7 +29,8 @@ export function parseAccept(header: string): MediaRange[] {
 
 /** The first form in `Accept` that can be served; 406 where there is none. */
 export function negotiate(header: string | undefined, canTable: boolean): Accepted {
-  if (header === undefined || header === '') return plain;
+  // What our own clients send, and nearly every request is theirs.
+  if (header === undefined || header === '' || header === 'application/json') return plain;
   for (const { type, parameters } of parseAccept(header)) {
     const yaml = type === 'application/yaml';
     if (!yaml && type !== 'application/json' && type !== '*/*' && type !== 'application/*') continue;

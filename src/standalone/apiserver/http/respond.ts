@@ -9,7 +9,7 @@ import { statusOf, type ApiError } from '../status.ts';
 const gzipAsync = promisify(gzip);
 const gzipAboveBytes = 128 * 1024;
 
-/** Objects in the cache never change, so each is turned into text once, for all its readers. */
+/** Objects in the cache never change, so each is turned into text once, for all who list it. */
 const texts = new WeakMap<object, string>();
 
 export function textOf(object: object): string {
@@ -18,8 +18,24 @@ export function textOf(object: object): string {
   return text;
 }
 
+/** An object that was just written is answered, and at once sent to all who watch it; then its text only takes room. */
+const recent = new Map<object, string>();
+const keptRecent = 64;
+
+/** The same for one answer: only the latest are kept. */
+export function textSoon(object: object): string {
+  let text = texts.get(object) ?? recent.get(object);
+  if (text !== undefined) return text;
+  recent.set(object, (text = JSON.stringify(object)));
+  // A Map gives its keys in the order in which they came.
+  const [oldest] = recent.keys();
+  if (recent.size > keptRecent && oldest) recent.delete(oldest);
+  return text;
+}
+
 /** The same for a reader that keeps the text itself. */
-export const textOnce = (object: object): string => texts.get(object) ?? JSON.stringify(object);
+export const textOnce = (object: object): string =>
+  texts.get(object) ?? recent.get(object) ?? JSON.stringify(object);
 
 /** `Warning: 299 - "text"`: what kubectl prints as a warning. */
 export function warningHeader(text: string): string {
@@ -85,7 +101,7 @@ export async function send(req: IncomingMessage, res: ServerResponse, reply: Rep
 export function jsonReply(code: number, object: object, yaml = false): Reply {
   return yaml
     ? { code, text: toYaml(object), contentType: 'application/yaml' }
-    : { code, text: textOf(object), contentType: 'application/json' };
+    : { code, text: textSoon(object), contentType: 'application/json' };
 }
 
 export function listReply(head: { [key: string]: Json }, items: readonly object[], yaml: boolean): Reply {

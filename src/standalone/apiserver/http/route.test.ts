@@ -1,9 +1,33 @@
 import { describe, expect, test } from 'vitest';
 import { negotiate } from './negotiate.ts';
 import { warningHeader } from './respond.ts';
-import { resourceRoute, verbOf } from './route.ts';
+import { resourceRoute, targetOf, verbOf } from './route.ts';
 
 const query = (text = '') => new URLSearchParams(text);
+
+test.each([
+  '/',
+  '',
+  '/api/v1/namespaces/ns/pods/p',
+  '/api/v1/namespaces/ns/pods/?watch=1&fieldSelector=metadata.name%3Da+b',
+  '/api/v1/pods?',
+  '/api/v1/pods?a=1?b=2#end',
+  '/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode',
+  '/apis/x/v1/things/system:a@b!$&()*+,;=~',
+  '/api/v1/nodes/n/proxy/a/../b/./c',
+  '/api/v1/nodes/n/proxy/%2e%2e/b',
+  '/api/v1/nodes/n/proxy/.%2E/b',
+  '/api/v1/nodes/n/proxy/.hidden',
+  '/api//v1/pods',
+  '/api/v1/pods/ä b"<>|^`{}',
+  '/api\\v1/pods',
+  '*',
+])('the target %s is read as a URL', (target) => {
+  const url = new URL(target, 'http://api');
+  const { path, query } = targetOf(target);
+  expect(path).toBe(url.pathname);
+  expect([...query]).toEqual([...url.searchParams]);
+});
 
 describe('a path', () => {
   test.each([

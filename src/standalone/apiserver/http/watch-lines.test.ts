@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { jsonReply } from './respond.ts';
 import { lineOf } from './watch-lines.ts';
 
 test('the bytes of a change are the same for all who watch, and those of another type are others', () => {
@@ -17,4 +18,15 @@ test('the bytes of old changes are not kept, but are made again', () => {
   const again = lineOf('MODIFIED', object);
   expect(again).not.toBe(line);
   expect(again.equals(line)).toBe(true);
+});
+
+test('what was just answered is not turned into text once more for those who watch', () => {
+  let made = 0;
+  const object = { toJSON: () => ({ made: ++made }) };
+  expect(jsonReply(200, object).text).toBe('{"made":1}');
+  expect(jsonReply(200, object).text).toBe('{"made":1}');
+  expect(lineOf('ADDED', object).toString()).toBe('{"type":"ADDED","object":{"made":1}}\n');
+  // But not for ever.
+  for (let i = 0; i < 100; i++) jsonReply(200, { i });
+  expect(jsonReply(200, object).text).toBe('{"made":2}');
 });
