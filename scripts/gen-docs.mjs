@@ -136,7 +136,7 @@ await fill('cephcluster.md', {
     honoured: from.honouredClusterFields,
     harmless: from.harmlessClusterValues,
   }),
-  reasons: await reasonsPart(['src/operator/ceph-cluster'], verdicts),
+  reasons: await reasonsPart(['src/operator/ceph-cluster', 'src/operator/failures.ts'], verdicts),
   verdicts,
 });
 await fill('cephblockpool.md', {
@@ -145,6 +145,6 @@ await fill('cephblockpool.md', {
     honoured: from.honouredPoolFields,
     harmless: from.harmlessPoolValues,
   }),
-  reasons: await reasonsPart(['src/operator/block-pool']),
+  reasons: await reasonsPart(['src/operator/block-pool', 'src/operator/failures.ts']),
 });
 process.stdout.write('filled docs/reference\n');

@@ -19,6 +19,7 @@ import { clusterReconciler } from './ceph-cluster/reconciler.ts';
 import { operatorPods } from './ceph-cluster/rook-operator.ts';
 import { unwatchedTask } from './ceph-cluster/unwatched.ts';
 import { ensureCsi } from './csi/ensure.ts';
+import { tellsFailures } from './failures.ts';
 import { ownedObjects } from './objects.ts';
 import type { OperatorImages } from './settings.ts';
 
@@ -68,7 +69,10 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
 
   const shared = { kube: client, objects, links, operatorNamespace: namespace, events, clock };
   manager.add({
-    reconciler: clusterReconciler({ ...shared, images, random, ensureCsi }),
+    reconciler: tellsFailures(clusterReconciler({ ...shared, images, random, ensureCsi }), {
+      ...shared,
+      resource: CephClusters,
+    }),
     resource: CephClusters,
     namespace,
     triggers: [
@@ -85,7 +89,10 @@ export async function runOperator(options: OperatorOptions): Promise<void> {
     ],
   });
   manager.add({
-    reconciler: blockPoolReconciler({ ...shared, ownImage: images.own?.name }),
+    reconciler: tellsFailures(blockPoolReconciler({ ...shared, ownImage: images.own?.name }), {
+      ...shared,
+      resource: CephBlockPools,
+    }),
     resource: CephBlockPools,
     namespace,
     // A cluster that becomes ready, or gets another OSD, is what pools wait for.
