@@ -1,13 +1,15 @@
-import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../lib/atomic-file.ts';
-import { cephxId } from '../lib/cephx-user.ts';
+import { isDeadlineError } from '../lib/deadline.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import { rbdFeatureBits } from '../lib/rbd-features.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
 import { DeviceBusyError } from './device-busy.ts';
 import { imageFileName, imageKey, ImageShape } from './image-key.ts';
+import { isKernelRefusal, kernelWrite } from './kernel-write.ts';
+import { kernelAddresses, mapRefusal, mapRequest } from './krbd-request.ts';
 import { foreignDevices } from './machine-devices.ts';
 import { mountsOfDevice, type Mounts } from './mounts.ts';
 import type { HostTools } from './tools.ts';
@@ -33,16 +35,23 @@ interface KrbdDevice extends AttachedDevice {
   readonly id: string;
 }
 
-const mapTimeoutSeconds = 30;
+// Below the mounter's limit for a call, and more than the kernel's own for a monitor: what lasts longer waits for OSDs.
+const mapLimitMs = 45_000;
+// A killed removal removes the device all the same, without giving up Ceph's exclusive lock: as after a crash.
+const removeLimitMs = 30_000;
+const refreshLimitMs = 30_000;
 
 /** The kernel's own RBD client, driven through /sys/bus/rbd as the `rbd` tool does. */
 export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
-  const { mounts, sys = '/sys', dev = '/dev' } = deps;
+  const { tools, mounts, sys = '/sys', dev = '/dev' } = deps;
   const bus = join(sys, 'bus/rbd');
   const locks = keyedLock();
   const find = async (image: ImageSpec) =>
     (await listMapped(deps)).find((device) => imageKey(device) === imageKey(image));
-  const loadOnce = moduleLoader(deps.tools);
+  // Never with `force`: it takes the device away under a mount, whose writes are lost.
+  const remove = (id: string, signal: AbortSignal) =>
+    kernelWrite(tools, join(bus, 'remove_single_major'), id, { signal, timeoutMs: removeLimitMs });
+  const loadOnce = moduleLoader(tools);
 
   return {
     name: 'krbd',
@@ -51,6 +60,8 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
       if (foreign !== undefined) return foreign;
       const supported = (await readBits(bus)) ?? ((await loadOnce()) ? await readBits(bus) : undefined);
       if (supported === undefined) return 'the kernel has no rbd module';
+      if (!(await exists(join(bus, 'add_single_major'))))
+        return 'its rbd module was loaded with single_major=N';
       const missing = features.filter((feature) => ((rbdFeatureBits([feature]) ?? 0n) & supported) === 0n);
       return missing.length > 0 ? `the kernel's rbd does not know ${missing.join(', ')}` : undefined;
     },
@@ -58,14 +69,12 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
       locks.run(imageKey(request), signal, async () => {
         const existing = await find(request);
         if (existing) return deviceOf(existing);
-        await map(deps, bus, request);
+        await map(deps, bus, request, signal);
         const made = await find(request);
         if (!made) throw new Error(`the kernel mapped ${request.image}, but does not list it`);
-        try {
-          await access(join(dev, `rbd${made.id}`));
-        } catch (cause) {
-          await writeFile(join(bus, 'remove_single_major'), made.id);
-          throw new Error(`${made.device} did not appear in ${dev}`, { cause });
+        if (!(await exists(join(dev, `rbd${made.id}`)))) {
+          await remove(made.id, signal);
+          throw new Error(`${made.device} did not appear in ${dev}`);
         }
         return deviceOf(made);
       }),
@@ -76,19 +85,20 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
           const [mount] = mountsOfDevice(await mounts.list(), device);
           if (mount) throw new DeviceBusyError(device.device, `the mount at ${mount.mountPoint}`);
           try {
-            await writeFile(join(bus, 'remove_single_major'), device.id);
+            await remove(device.id, signal);
           } catch (error) {
-            if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+            if (!isKernelRefusal(error) || error.code !== 'EBUSY') throw error;
             throw new DeviceBusyError(device.device, 'a process or a mount elsewhere');
           }
         }
         await rm(mappingFile(deps, image), { force: true });
       }),
-    async resize(image) {
+    async resize(image, _sizeBytes, signal) {
       const device = await find(image);
       if (!device) throw new Error(`${image.image} is not attached`);
       // The kernel watches the image's header; a refresh only makes sure that it looked.
-      await writeFile(join(bus, 'devices', device.id, 'refresh'), '1');
+      const refresh = join(bus, 'devices', device.id, 'refresh');
+      await kernelWrite(tools, refresh, '1', { signal, timeoutMs: refreshLimitMs });
       return BigInt((await readFile(join(bus, 'devices', device.id, 'size'), 'utf8')).trim());
     },
     holds: async (image) => (await find(image)) !== undefined,
@@ -96,24 +106,29 @@ export function krbdAttacher(deps: KrbdDeps): RbdAttacher {
   };
 }
 
-/** Notes the mapping, then asks the kernel for it: a device whose writer died in between would be nobody's. */
-async function map(deps: KrbdDeps, bus: string, request: AttachRequest): Promise<void> {
+/**
+ * Notes the mapping, then asks the kernel for it: a device whose writer died in between would be nobody's. The note
+ * stays where the kernel gave no answer.
+ */
+async function map(deps: KrbdDeps, bus: string, request: AttachRequest, signal: AbortSignal): Promise<void> {
   const { clusterId, pool, namespace, image } = request;
-  const mapping: Mapping = {
-    clusterId,
-    pool,
-    namespace,
-    image,
-    monitors: kernelAddresses(request.monHost).text,
-  };
+  const text = mapRequest(request);
+  const monitors = kernelAddresses(request.monHost).text;
+  const mapping: Mapping = { clusterId, pool, namespace, image, monitors };
   await mkdir(deps.stateDir, { recursive: true, mode: 0o700 });
   await writeFileAtomic(mappingFile(deps, request), JSON.stringify(mapping));
-  // By sysfs, not by argument: the key stands in no command line.
   try {
-    await writeFile(join(bus, 'add_single_major'), mapRequest(request));
+    await kernelWrite(deps.tools, join(bus, 'add_single_major'), text, { signal, timeoutMs: mapLimitMs });
   } catch (error) {
+    if (isDeadlineError(error))
+      throw new Error(
+        `the kernel did not map ${image} within ${mapLimitMs / 1000} s: an OSD or a monitor does not answer`,
+        { cause: error },
+      );
+    const refusal = mapRefusal(request, error);
+    if (!refusal) throw error;
     await rm(mappingFile(deps, request), { force: true });
-    throw refusal(request, error);
+    throw refusal;
   }
 }
 
@@ -171,61 +186,6 @@ async function readMappings(stateDir: string): Promise<Mapping[]> {
   return texts.flatMap((text) => (text === undefined ? [] : [Mapping.parse(JSON.parse(text))]));
 }
 
-/** `<mons> name=<user>,secret=<key>[,options] <pool> <image> -`, the kernel's text for a mapping. */
-export function mapRequest(request: AttachRequest): string {
-  const { text, secondProtocol } = kernelAddresses(request.monHost);
-  // The text is cut at spaces and commas: a name with one in it would be read as further options.
-  for (const field of ['monHost', 'user', 'key', 'namespace', 'pool', 'image'] as const) {
-    const isWord =
-      field === 'pool' || field === 'image' || field === 'monHost' ? /^[^\s\0]+$/ : /^[^\s\0,]+$/;
-    const value = request[field];
-    if (value !== undefined && !isWord.test(value))
-      throw new Error(`${field} has a character that the kernel's mapping cannot carry`);
-  }
-  const options = [
-    `name=${cephxId(request.user)}`,
-    `secret=${request.key}`,
-    `mount_timeout=${mapTimeoutSeconds}`,
-    ...(secondProtocol ? ['ms_mode=prefer-crc'] : []),
-    ...(request.namespace ? [`_pool_ns=${request.namespace}`] : []),
-    ...(request.readOnly ? ['read_only'] : []),
-  ];
-  return `${text} ${options.join(',')} ${request.pool} ${request.image} -`;
-}
-
-const secondProtocolPort = ':3300';
-
-/**
- * The monitors as the kernel takes them: plain addresses of one protocol. The first protocol where any is
- * known to speak it, for every kernel does; the second only since 5.11, and only where it is told so.
- */
-function kernelAddresses(monHost: string): { readonly text: string; readonly secondProtocol: boolean } {
-  const tagged = [...monHost.matchAll(/v1:([^,\]]+)/g)].map((match) => match[1] ?? '');
-  const plain = monHost
-    .replaceAll(/[[\]]|v2:/g, '')
-    .split(',')
-    .filter((address) => address !== '');
-  const first = tagged.length > 0 ? tagged : plain.filter((address) => !address.endsWith(secondProtocolPort));
-  return first.length > 0
-    ? { text: first.join(','), secondProtocol: false }
-    : { text: plain.join(','), secondProtocol: true };
-}
-
-/** The kernel answers a bare errno; its own log has the words. The request, with the key in it, is not repeated. */
-function refusal({ image }: AttachRequest, error: unknown): Error {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === undefined) return error as Error; // Never reached the kernel.
-  const why: Readonly<Record<string, string>> = {
-    ENXIO: 'the image has features that it does not know',
-    EINVAL: 'it does not take the mapping, as kernels before 5.11 with monitors on port 3300 only',
-    ENOENT: 'there is no such pool or image',
-    EACCES: 'the user may not use it',
-    EPERM: 'the user may not use it',
-    ETIMEDOUT: 'no monitor answered',
-  };
-  return new Error(`the kernel did not map ${image}: ${why[code] ?? 'see its log'} (${code})`);
-}
-
 const readBits = async (bus: string): Promise<bigint | undefined> => {
   const text = await readFile(join(bus, 'supported_features'), 'utf8').catch(() => undefined);
   return text === undefined ? undefined : BigInt(text.trim());
@@ -240,3 +200,9 @@ function moduleLoader(tools: HostTools): () => Promise<boolean> {
       .then(() => true)
       .catch(() => false));
 }
+
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

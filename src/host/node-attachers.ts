@@ -25,9 +25,8 @@ export interface NodeAttachersOptions {
 
 /**
  * The ways to attach an image, in the order of preference. qsd first: it needs nothing of the kernel but FUSE
- * and loops, knows every feature, and is what has been run on real clusters. Then the kernel's own client,
- * which has no daemon that could die; it is to be the first once it has been run on a real kernel. rbd-nbd,
- * where somebody put its program, last.
+ * and loops, knows every feature, and is what every test run attaches by. Then the kernel's own client, which has no
+ * daemon that could die; it has been run by hand on one kernel. rbd-nbd, where somebody put its program, last.
  */
 export function nodeAttachers(options: NodeAttachersOptions): [QsdAttacher, RbdAttacher, RbdAttacher] {
   const { stateDir, ...deps } = options;
