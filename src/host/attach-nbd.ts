@@ -5,12 +5,13 @@ import { writeFileAtomic } from '../lib/atomic-file.ts';
 import { cephxEntity, cephxId } from '../lib/cephx-user.ts';
 import { keyedLock } from '../lib/keyed-lock.ts';
 import type { AttachedDevice, AttachRequest, ImageSpec, RbdAttacher } from './attacher.ts';
-import { DeviceBusyError } from './device-busy.ts';
+import { DeviceBusyError, isHeld } from './device-busy.ts';
 import { imageFileName, ImageShape } from './image-key.ts';
 import { foreignDevices } from './machine-devices.ts';
 import { blockSize, deviceNumbers } from './loops.ts';
 import { mountsOfDevice, type Mounts } from './mounts.ts';
 import type { HostTools } from './tools.ts';
+import { isCommandError } from '../lib/run-command.ts';
 import { pathExists } from '../lib/path-exists.ts';
 
 export interface NbdDeps {
@@ -48,8 +49,7 @@ export function nbdAttacher(deps: NbdDeps): RbdAttacher {
       locks.run(lockOf(request), signal, async () => {
         const existing = await find(request, signal);
         if (existing) return existing;
-        await writeFiles(deps, request);
-        await tools.run('rbd-nbd', mapArguments(deps, request), { signal, timeoutMs: mapLimitMs });
+        await map(deps, request, signal);
         const made = await find(request, signal);
         if (!made) throw new Error(`rbd-nbd mapped ${request.image}, but does not list it`);
         return made;
@@ -60,6 +60,9 @@ export function nbdAttacher(deps: NbdDeps): RbdAttacher {
         if (device) {
           const [mount] = mountsOfDevice(await mounts.list(), device);
           if (mount) throw new DeviceBusyError(device.device, `the mount at ${mount.mountPoint}`);
+          // rbd-nbd takes the device away under a mount elsewhere, whose writes are then lost.
+          if (await isHeld(device.device))
+            throw new DeviceBusyError(device.device, 'a process or a mount elsewhere');
           await tools.run('rbd-nbd', ['unmap', device.device], { signal, timeoutMs: mapLimitMs });
         }
         await rm(filesOf(deps, image).dir, { recursive: true, force: true });
@@ -99,6 +102,17 @@ async function writeFiles(deps: NbdDeps, request: AttachRequest): Promise<void> 
     'rbd_cache = false',
   ];
   await writeFileAtomic(files.conf, `${conf.join('\n')}\n`);
+}
+
+async function map(deps: NbdDeps, request: AttachRequest, signal: AbortSignal): Promise<void> {
+  await writeFiles(deps, request);
+  try {
+    await deps.tools.run('rbd-nbd', mapArguments(deps, request), { signal, timeoutMs: mapLimitMs });
+  } catch (error) {
+    // Refused, it leaves no key behind. Cut off, its daemon may still come, and is known by these files.
+    if (isCommandError(error)) await rm(filesOf(deps, request).dir, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 function mapArguments(deps: NbdDeps, request: AttachRequest): string[] {

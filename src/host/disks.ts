@@ -1,9 +1,9 @@
-import { constants } from 'node:fs';
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withDeadline } from '../lib/deadline.ts';
 import { mapLimit } from '../lib/map-limit.ts';
 import { readBluestoreLabel } from './bluestore-label.ts';
+import { isHeld } from './device-busy.ts';
 import { describe, type DeviceContent, type Filesystems } from './filesystems.ts';
 import { deviceNumbers } from './loops.ts';
 import { mountsOfDevice, parseMountInfo, type MountEntry } from './mounts.ts';
@@ -152,17 +152,10 @@ async function judge(
     });
 }
 
-/** The kernel refuses an exclusive open of what is mounted anywhere, in a mapping, or open by an OSD. */
 async function refuseHeld(path: string): Promise<DiskRefusal | undefined> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_EXCL);
-    await file.close();
-    return undefined;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
-    const owner = await ownerOf(path).catch(() => undefined);
-    return owner ?? { reason: 'Mounted', message: 'it is mounted elsewhere, or a process holds it' };
-  }
+  if (!(await isHeld(path))) return undefined;
+  const owner = await ownerOf(path).catch(() => undefined);
+  return owner ?? { reason: 'Mounted', message: 'it is mounted elsewhere, or a process holds it' };
 }
 
 async function judgeContent(path: string, content: DeviceContent): Promise<DiskRefusal | undefined> {

@@ -1,9 +1,13 @@
-import { setMaxListeners } from 'node:events';
+import { spawn } from 'node:child_process';
+import { once, setMaxListeners } from 'node:events';
 import { mkdir, open, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { nbdAttacher } from '../../src/host/attach-nbd.ts';
+import { isDeviceBusy } from '../../src/host/device-busy.ts';
 import { hostDiskScan } from '../../src/host/disks.ts';
 import { isContentError } from '../../src/host/filesystems.ts';
+import { imageFileName } from '../../src/host/image-key.ts';
 import { backingOf, hasBacking, type LoopDevice } from '../../src/host/loops.ts';
 import { mountAt } from '../../src/host/mounts.ts';
 import { runCommand } from '../../src/lib/run-command.ts';
@@ -16,7 +20,7 @@ const mib = 1024n ** 2n;
 const osdUuid = '0f2a9c52-5d0f-4d0e-9d7b-2f5a3f1f9a01';
 const cephFsid = '7b1c2d3e-0000-4000-8000-0000000000aa';
 
-const { tree, loops, mounts, filesystems, removeFolder } = await hostBench();
+const { tree, tools, loops, mounts, filesystems, removeFolder } = await hostBench();
 
 let work: string;
 beforeAll(async () => {
@@ -205,4 +209,41 @@ describe('mounts', () => {
     expect(await mounts.unmount(target, {}, signal)).toBe(true);
     await loops.detach(loop, signal);
   });
+});
+
+test('rbd-nbd: a device that is mounted where we do not see it is not taken away', async () => {
+  const loop = await loopOn('hidden', 64n * mib);
+  await filesystems.ensure(loop.device, 'ext4', signal);
+  const target = join(work, 'hidden-mount');
+  await mkdir(target);
+  const script = 'mount "$0" "$1" && echo mounted && cat';
+  const elsewhere = spawn('unshare', ['--mount', 'sh', '-c', script, loop.device, target]);
+  const ended = once(elsewhere, 'close');
+  await once(elsewhere.stdout, 'data');
+  expect((await mounts.list()).some((mount) => mount.mountPoint === target)).toBe(false);
+
+  // The tool is not in the tree, nor is nbd in every kernel: this plays what it says of one mapped image.
+  const image = { clusterId: 'c', pool: 'p', image: 'i' };
+  const stateDir = join(work, 'nbd');
+  const folder = join(stateDir, imageFileName(image));
+  const proc = join(work, 'proc');
+  for (const path of [folder, join(proc, '1')]) await mkdir(path, { recursive: true });
+  await writeFile(join(folder, 'image.json'), JSON.stringify(image));
+  await writeFile(join(proc, '1/cmdline'), `rbd-nbd\0${join(folder, 'ceph.conf')}\0`);
+  const asked: string[] = [];
+  const run: typeof tools.run = (_tool, [verb = '']) => {
+    asked.push(verb);
+    const stdout = verb === 'list-mapped' ? JSON.stringify([{ id: 1, device: loop.device }]) : '';
+    return Promise.resolve({ stdout, stderr: '' });
+  };
+  const attacher = nbdAttacher({ tools: { ...tools, path: () => loop.file, run }, mounts, stateDir, proc });
+  const refused = await attacher.detach(image, signal).catch((error: unknown) => error);
+  expect(isDeviceBusy(refused)).toBe(true);
+  expect(asked).not.toContain('unmap');
+
+  elsewhere.stdin.end();
+  await ended;
+  await attacher.detach(image, signal);
+  expect(asked).toContain('unmap');
+  await loops.detach(loop, signal);
 });
