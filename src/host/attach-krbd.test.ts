@@ -9,16 +9,8 @@ import { isDeviceBusy } from './device-busy.ts';
 import { fakeHost } from './fake/fake-host.ts';
 import { fakeKrbd } from './fake/fake-krbd.ts';
 import { kernelAddresses, mapRequest } from './krbd-request.ts';
+import { attachRequest as request } from '../../test/support/attach-request.ts';
 
-const request: AttachRequest = {
-  clusterId: 'rook-ceph',
-  pool: 'replicapool',
-  image: 'csi-vol-1',
-  monHost: '[v2:10.0.0.1:3300,v1:10.0.0.1:6789],[v2:10.0.0.2:3300,v1:10.0.0.2:6789]',
-  user: 'client.csi-rbd-node',
-  key: 'c2VjcmV0',
-  readOnly: false,
-};
 const config = '10.0.0.1:6789,10.0.0.2:6789 name=csi-rbd-node,secret=k replicapool csi-vol-1 -';
 const { signal } = new AbortController();
 

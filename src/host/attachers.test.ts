@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { krbdAttacher } from './attach-krbd.ts';
 import { nbdAttacher } from './attach-nbd.ts';
-import type { AttachRequest } from './attacher.ts';
 import { chooseAttacher, type AttacherWish } from './choose-attacher.ts';
 import { fakeAttacher } from './fake/fake-attacher.ts';
 import { fakeHost } from './fake/fake-host.ts';
@@ -12,16 +11,8 @@ import { qsdArguments, qsdConf } from './qsd-daemon.ts';
 import { qsdLedger } from './qsd-ledger.ts';
 import type { HostTools } from './tools.ts';
 import { imageKey } from './image-key.ts';
+import { attachRequest as request } from '../../test/support/attach-request.ts';
 
-const request: AttachRequest = {
-  clusterId: 'rook-ceph',
-  pool: 'replicapool',
-  image: 'csi-vol-1',
-  monHost: '[v2:10.0.0.1:3300,v1:10.0.0.1:6789],[v2:10.0.0.2:3300,v1:10.0.0.2:6789]',
-  user: 'client.csi-rbd-node',
-  key: 'c2VjcmV0',
-  readOnly: false,
-};
 const { signal } = new AbortController();
 const noTools: HostTools = {
   path: (tool) => `/nowhere/${tool}`,

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Pods } from '../api/core.ts';
 import type { Stored } from '../api/resource.ts';
 import { virtualClock } from '../lib/clock.ts';
-import { isDeadlineError } from '../lib/deadline.ts';
+import { DeadlineError, isDeadlineError } from '../lib/deadline.ts';
 import type { KubeClient } from './client.ts';
 import { waitForObject } from './wait.ts';
 
@@ -40,4 +40,15 @@ test.each([
   const error = await failure;
   expect(isDeadlineError(error)).toBe(true);
   expect((error as Error).message).toBe(`Pod default/web did not finish within 5000 ms; ${state}`);
+});
+
+test('a caller’s own limit is told as the caller’s', async () => {
+  const caller = new AbortController();
+  const limit = new DeadlineError('the whole turn', 1_000);
+  const options = { signal: caller.signal, timeoutMs: 5_000, clock: virtualClock() };
+  const failure = waitForObject(still([]), Pods, { name: 'web' }, () => false, options).catch(
+    (error: unknown) => error,
+  );
+  caller.abort(limit);
+  expect(await failure).toBe(limit);
 });

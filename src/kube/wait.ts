@@ -42,9 +42,10 @@ export async function waitForObject<T extends KubeObject>(
       throw new DeadlineError(what, timeoutMs);
     });
   } catch (error) {
-    if (isDeadlineError(error))
-      throw new DeadlineError(what, timeoutMs, listed ? stateOf(current) : 'the API was not reached');
     signal.throwIfAborted();
+    // One of a call within says itself what it waited for.
+    if (isDeadlineError(error) && error.what === what)
+      throw new DeadlineError(what, timeoutMs, listed ? stateOf(current) : 'the API was not reached');
     throw error;
   }
 }

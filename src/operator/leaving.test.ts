@@ -1,15 +1,13 @@
 import { afterEach, expect, test } from 'vitest';
 import { ConfigMaps, Secrets } from '../api/core.ts';
 import type { Resource } from '../api/resource.ts';
-import { startOperatorBench, type OperatorBench } from '../../test/support/operator-bench.ts';
+import { isReady, type OperatorBench, startOperatorBench } from '../../test/support/operator-bench.ts';
 import { namespace } from '../../test/support/operator-node-double.ts';
 
 let bench: OperatorBench;
 afterEach(async () => await bench.close());
 
 const signal = new AbortController().signal;
-const isReady = (object: { status?: { phase?: string | undefined } | undefined }) =>
-  object.status?.phase === 'Ready';
 
 test.each<[string, Resource]>([
   ['rook-ceph-mon', Secrets],

@@ -5,16 +5,18 @@ import { Secrets } from '../api/core.ts';
 import { cacheSet } from '../kube/cache-set.ts';
 import { systemClock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
-import { startOperatorBench, type OperatorBench } from '../../test/support/operator-bench.ts';
+import {
+  decoded,
+  isReady,
+  type OperatorBench,
+  startOperatorBench,
+} from '../../test/support/operator-bench.ts';
 import { namespace } from '../../test/support/operator-node-double.ts';
 
 let bench: OperatorBench;
 afterEach(async () => await bench.close());
 
 const signal = new AbortController().signal;
-const isReady = (object: { status?: { phase?: string | undefined } | undefined }) =>
-  object.status?.phase === 'Ready';
-const decoded = (value: string | undefined) => Buffer.from(value ?? '', 'base64').toString();
 
 describe('an operator that is killed', () => {
   test.each([

@@ -6,16 +6,18 @@ import { ConfigMaps, CSIDrivers, DaemonSets, Deployments, Pods, Secrets, Service
 import { deletedImagesObject } from '../ceph/pools.ts';
 import { isInvalid } from '../kube/errors.ts';
 import { patchStatus } from '../kube/patch.ts';
-import { startOperatorBench, type OperatorBench } from '../../test/support/operator-bench.ts';
+import {
+  decoded,
+  isReady,
+  type OperatorBench,
+  startOperatorBench,
+} from '../../test/support/operator-bench.ts';
 import { blankDisk, namespace } from '../../test/support/operator-node-double.ts';
 
 let bench: OperatorBench;
 afterEach(async () => await bench.close());
 
 const signal = new AbortController().signal;
-const isReady = (object: { status?: { phase?: string | undefined } | undefined }) =>
-  object.status?.phase === 'Ready';
-const decoded = (value: string | undefined) => Buffer.from(value ?? '', 'base64').toString();
 
 describe('a new cluster', () => {
   test('comes up to Ready with what Rook’s users look for, and each disk has its verdict', async () => {
@@ -308,6 +310,7 @@ describe('a pool', () => {
     expect(blocked.status?.message).toContain('1 image (csi-vol-1)');
     const cluster = await bench.cluster((one) => one.status?.phase === 'Deleting');
     expect(cluster.status?.message).toContain('CephBlockPool replicapool');
+    expect(cluster.status?.state).toBe('Deleting');
     expect(await bench.get(Deployments, 'rook-ceph-osd-0')).toBeDefined();
 
     // In the trash somebody may want it back; once its deletion was asked for, nobody does.

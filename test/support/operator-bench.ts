@@ -50,6 +50,12 @@ export interface OperatorBench {
   close(): Promise<void>;
 }
 
+export const isReady = (object: { status?: { phase?: string | undefined } | undefined }): boolean =>
+  object.status?.phase === 'Ready';
+
+/** A value of a Secret. */
+export const decoded = (value: string | undefined): string => Buffer.from(value ?? '', 'base64').toString();
+
 export const clusterSpec: CephClusterSpec = {
   cephVersion: { image: 'quay.io/ceph/ceph:v16.2.15' },
   dataDirHostPath: '/var/lib/rook',

@@ -1,16 +1,14 @@
 import { CephBlockPools, type CephBlockPool, poolName } from '../../api/ceph/ceph-block-pool.ts';
 import { CephClusters } from '../../api/ceph/ceph-cluster.ts';
-import type { Reason } from '../../api/reasons.ts';
 import type { Stored } from '../../api/resource.ts';
 import { deleteRule } from '../../ceph/crush.ts';
 import { isCephError } from '../../ceph/errors.ts';
 import { deletePool, imagesIn } from '../../ceph/pools.ts';
 import type { Ceph } from '../../ceph/seam.ts';
-import { setCondition, type Condition } from '../../control/conditions.ts';
 import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
 import type { ReconcileContext } from '../../control/reconciler.ts';
-import { writeStatus } from '../../control/status.ts';
 import { everConnected } from '../ceph-cluster/identity.ts';
+import { tellDeletion, type DeletionWord } from '../tell-deletion.ts';
 import type { BlockPoolDeps } from './pool.ts';
 import { ruleNameOf, ruleSpecOf } from './rule.ts';
 
@@ -27,6 +25,7 @@ export async function finalizePool(
   context: ReconcileContext,
 ): Promise<Outcome> {
   const { signal, log } = context;
+  const tell = (word: DeletionWord) => tellDeletion(deps, CephBlockPools, pool, word, signal);
   const namespace = pool.metadata.namespace ?? '';
   const ceph = deps.links.get(namespace);
   if (!ceph) {
@@ -35,23 +34,24 @@ export async function finalizePool(
     const allGoing = clusters.every((one) => one.metadata.deletionTimestamp !== undefined);
     // The cluster waits for its pools; nobody else would end this wait.
     if (allGoing && !(await everConnected(deps.kube, namespace, signal))) return done;
-    await tell(
-      deps,
-      pool,
-      context,
-      true,
-      'ClusterNotReady',
-      'the Ceph cluster is not reached, so nobody can say what is in the pool',
-    );
+    await tell({
+      blocked: true,
+      reason: 'ClusterNotReady',
+      message: 'the Ceph cluster is not reached, so nobody can say what is in the pool',
+    });
     return requeueAfter(2_000);
   }
   const name = poolName(pool);
   const blocked = await imagesLeft(ceph, name, signal);
   if (blocked !== undefined) {
-    await tell(deps, pool, context, true, 'PoolNotEmpty', blocked);
+    await tell({ blocked: true, reason: 'PoolNotEmpty', message: blocked });
     return requeueAfter(2_000); // Ceph tells nobody that an image went.
   }
-  await tell(deps, pool, context, false, 'ObjectHasNoDependents', 'The pool is empty and is being removed');
+  await tell({
+    blocked: false,
+    reason: 'ObjectHasNoDependents',
+    message: 'The pool is empty and is being removed',
+  });
   log.info({ pool: name }, 'deleting pool');
   await deletePool(ceph, name, signal);
   await removeRule(ceph, name, pool, signal);
@@ -83,35 +83,4 @@ async function removeRule(
   } catch (error) {
     if (!isCephError(error, 'EBUSY')) throw error;
   }
-}
-
-async function tell(
-  deps: BlockPoolDeps,
-  pool: Stored<CephBlockPool>,
-  { signal }: ReconcileContext,
-  blocked: boolean,
-  reason: Reason,
-  message: string,
-): Promise<void> {
-  await writeStatus(
-    deps.kube,
-    CephBlockPools,
-    pool,
-    (current) => {
-      const conditions = setCondition(
-        current.status?.conditions as Condition[] | undefined,
-        {
-          type: 'DeletionIsBlocked',
-          status: blocked,
-          reason,
-          message,
-          observedGeneration: current.metadata.generation,
-        },
-        deps.clock.now(),
-      );
-      type Conditions = NonNullable<NonNullable<CephBlockPool['status']>['conditions']>;
-      return { ...current.status, phase: 'Deleting', message, conditions: [...conditions] as Conditions };
-    },
-    { signal },
-  );
 }

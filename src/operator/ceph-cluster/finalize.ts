@@ -1,12 +1,10 @@
 import { CephBlockPools } from '../../api/ceph/ceph-block-pool.ts';
 import { CephClusters } from '../../api/ceph/ceph-cluster.ts';
-import type { CephClusterStatus } from '../../api/ceph/cluster-status.ts';
 import { Deployments, Jobs, Pods } from '../../api/core.ts';
 import { refOf } from '../../api/resource.ts';
-import { setCondition, type Condition } from '../../control/conditions.ts';
 import { done, requeueAfter, type Outcome } from '../../control/outcome.ts';
-import { writeStatus } from '../../control/status.ts';
 import { isControlledBy } from '../../kube/owner-reference.ts';
+import { tellDeletion } from '../tell-deletion.ts';
 import { monHostOf, recordedMons } from './endpoints.ts';
 import { adminConnection, readIdentity } from './identity.ts';
 import type { CephLinks } from './link.ts';
@@ -62,31 +60,7 @@ async function reachForPools(work: ClusterWork, links: CephLinks): Promise<void>
 }
 
 async function tell(work: ClusterWork, blocked: boolean, message: string): Promise<void> {
-  const { cluster, kube, clock, signal } = work;
-  await writeStatus(
-    kube,
-    CephClusters,
-    cluster,
-    (current) => {
-      const conditions = setCondition(
-        current.status?.conditions as Condition[] | undefined,
-        {
-          type: 'DeletionIsBlocked',
-          status: blocked,
-          reason: blocked ? 'ObjectHasDependents' : 'ObjectHasNoDependents',
-          message,
-          observedGeneration: current.metadata.generation,
-        },
-        clock.now(),
-      );
-      return {
-        ...current.status,
-        phase: 'Deleting',
-        state: 'Deleting',
-        message,
-        conditions: [...conditions] as NonNullable<CephClusterStatus['conditions']>,
-      };
-    },
-    { signal },
-  );
+  const reason = blocked ? 'ObjectHasDependents' : 'ObjectHasNoDependents';
+  const word = { blocked, reason, message, also: { state: 'Deleting' } } as const;
+  await tellDeletion(work, CephClusters, work.cluster, word, work.signal);
 }

@@ -1,11 +1,8 @@
 import { afterEach, expect, test } from 'vitest';
-import { startOperatorBench, type OperatorBench } from '../../../test/support/operator-bench.ts';
+import { isReady, type OperatorBench, startOperatorBench } from '../../../test/support/operator-bench.ts';
 
 let bench: OperatorBench;
 afterEach(async () => await bench.close());
-
-const isReady = (object: { status?: { phase?: string | undefined } | undefined }) =>
-  object.status?.phase === 'Ready';
 
 test('a cluster is Ready only once its verdicts say of every OSD that it runs', async () => {
   bench = await startOperatorBench();

@@ -1,13 +1,10 @@
 import { afterEach, expect, test } from 'vitest';
-import { startOperatorBench, type OperatorBench } from '../../../test/support/operator-bench.ts';
+import { isReady, type OperatorBench, startOperatorBench } from '../../../test/support/operator-bench.ts';
 import { CephClusters, type CephCluster } from '../../api/ceph/ceph-cluster.ts';
 import { unwatched } from './unwatched.ts';
 
 let bench: OperatorBench | undefined;
 afterEach(async () => await bench?.close());
-
-const isReady = (object: { status?: { phase?: string | undefined } | undefined }) =>
-  object.status?.phase === 'Ready';
 
 test('an operator that is stopped says that nobody watches; the next one looks again', async () => {
   bench = await startOperatorBench();
