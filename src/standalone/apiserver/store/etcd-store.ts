@@ -1,10 +1,12 @@
-import { fromBinary } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import * as grpc from '@grpc/grpc-js';
 import {
+  Compare_CompareResult,
+  Compare_CompareTarget,
   KV,
   RangeRequest_SortOrder,
   RangeRequest_SortTarget,
-  TxnResponseSchema,
+  type RequestOpSchema,
 } from '../../../gen/etcd/rpc_pb.js';
 import type { KeyValue } from '../../../gen/etcd/kv_pb.js';
 import type { Clock } from '../../../lib/clock.ts';
@@ -12,7 +14,6 @@ import { isDeadlineError } from '../../../lib/deadline.ts';
 import { grpcSession, sessionClient } from '../../../lib/grpc-session.ts';
 import { Code, isRpcError } from '../../../lib/grpc.ts';
 import { resumingWatch } from './etcd-watch.ts';
-import { decodeTxn, encodeTxn } from './etcd-wire.ts';
 import {
   compactedError,
   futureRevisionError,
@@ -37,7 +38,6 @@ export interface EtcdStoreOptions {
 }
 
 const callTimeoutMs = 10_000;
-const txnPath = `/${KV.typeName}/${KV.method.txn.name}`;
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 const text = (b: Uint8Array) => Buffer.from(b.buffer, b.byteOffset, b.length).toString();
 const entryOf = (kv: KeyValue): StoreEntry => ({
@@ -73,6 +73,12 @@ function storeError(error: unknown, writing: boolean): unknown {
   return new StoreError(writing ? 'OUTCOME_UNKNOWN' : 'UNAVAILABLE', error.message, { cause: error });
 }
 
+function operationOf({ key, value }: StoreChange): MessageInitShape<typeof RequestOpSchema> {
+  return value === undefined
+    ? { request: { case: 'requestDeleteRange', value: { key: bytes(key) } } }
+    : { request: { case: 'requestPut', value: { key: bytes(key), value: bytes(value) } } };
+}
+
 /** etcd's text names no revisions; ours does. */
 function withRevision(error: unknown, revision: number): unknown {
   if (!(error instanceof StoreError)) return error;
@@ -81,12 +87,19 @@ function withRevision(error: unknown, revision: number): unknown {
   return error;
 }
 
-/** What a refused transaction has read instead: its keys as they are. */
-const presentIn = (answer: Uint8Array) =>
-  fromBinary(TxnResponseSchema, answer).responses.map(({ response }) => {
-    const found = response.case === 'responseRange' ? response.value.kvs[0] : undefined;
-    return found && entryOf(found);
-  });
+/** Compare-and-swap of all keys at once; where one is not as expected, the present ones are answered. */
+const transactionOf = (changes: readonly StoreChange[]) => ({
+  compare: changes.map(({ key, expected }) => ({
+    result: Compare_CompareResult.EQUAL,
+    target: Compare_CompareTarget.MOD,
+    key: bytes(key),
+    targetUnion: { case: 'modRevision' as const, value: BigInt(expected) },
+  })),
+  success: changes.map(operationOf),
+  failure: changes.map(({ key }) => ({
+    request: { case: 'requestRange' as const, value: { key: bytes(key) } },
+  })),
+});
 
 // TLS has no server names that are addresses; etcd's certificate is for localhost too.
 const serverNameOf = (endpoint: string) => (endpoint.startsWith('127.') ? 'localhost' : undefined);
@@ -152,12 +165,15 @@ export function etcdStore(options: EtcdStoreOptions): Store {
 
   async function commit(changes: readonly StoreChange[], signal: AbortSignal): Promise<CommitResult> {
     if (changes.length > maxChanges) throw new StoreError('TOO_LARGE', `more than ${maxChanges} changes`);
-    const { answer, succeeded, revision } = await call(true, async () => {
-      const told = await session.call(txnPath, encodeTxn(changes), { signal, timeoutMs: callTimeoutMs });
-      return { answer: told, ...decodeTxn(told) };
+    const answer = await call(true, () =>
+      kv.txn(transactionOf(changes), { signal, timeoutMs: callTimeoutMs }),
+    );
+    if (answer.succeeded) return { committed: true, revision: Number(answer.header?.revision ?? 0n) };
+    const current = answer.responses.map(({ response }) => {
+      const found = response.case === 'responseRange' ? response.value.kvs[0] : undefined;
+      return found && entryOf(found);
     });
-    if (succeeded) return { committed: true, revision };
-    return { committed: false, current: presentIn(answer) };
+    return { committed: false, current };
   }
 
   return {

@@ -1,12 +1,27 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type * as grpc from '@grpc/grpc-js';
-import { WatchRequestSchema, type WatchRequest } from '../../../gen/etcd/rpc_pb.js';
+import {
+  WatchRequestSchema,
+  WatchResponseSchema,
+  type WatchRequest,
+  type WatchResponse,
+} from '../../../gen/etcd/rpc_pb.js';
+import { Event_EventType, type Event } from '../../../gen/etcd/kv_pb.js';
 import { backoffMs } from '../../../lib/backoff.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import { decodeWatch, type WatchAnswer } from './etcd-wire.ts';
 import { compactedError, StoreError, type StoreBatch, type StoreEvent } from './store.ts';
 
 const path = '/etcdserverpb.Watch/Watch';
+const text = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
+
+function eventOf(event: Event): StoreEvent {
+  const key = text(event.kv?.key ?? new Uint8Array());
+  const revision = Number(event.kv?.modRevision ?? 0n);
+  return event.type === Event_EventType.DELETE
+    ? { type: 'delete', key, revision }
+    : { type: 'put', key, value: text(event.kv?.value ?? new Uint8Array()), revision };
+}
+
 /** One stream: batches until it breaks (StoreError UNAVAILABLE) or the revision is compacted away. */
 async function* stream(
   client: grpc.Client,
@@ -15,10 +30,10 @@ async function* stream(
   after: number,
   signal: AbortSignal,
 ): AsyncGenerator<StoreBatch> {
-  const call = client.makeBidiStreamRequest<WatchRequest, WatchAnswer>(
+  const call = client.makeBidiStreamRequest<WatchRequest, WatchResponse>(
     path,
     (message) => Buffer.from(toBinary(WatchRequestSchema, message)),
-    decodeWatch,
+    (bytes) => fromBinary(WatchResponseSchema, bytes),
   );
   const onAbort = () => call.cancel();
   signal.addEventListener('abort', onAbort, { once: true });
@@ -32,16 +47,16 @@ async function* stream(
       }),
     );
     let gathered: StoreEvent[] = [];
-    for await (const message of call as AsyncIterable<WatchAnswer>) {
+    for await (const message of call as AsyncIterable<WatchResponse>) {
       if (message.canceled) {
-        if (message.compactRevision > 0) throw compactedError(after + 1, message.compactRevision);
+        if (message.compactRevision > 0n) throw compactedError(after + 1, Number(message.compactRevision));
         throw new StoreError('UNAVAILABLE', `etcd ended the watch: ${message.cancelReason}`);
       }
       if (message.created) continue;
-      for (const event of message.events) gathered.push(event);
+      for (const event of message.events) gathered.push(eventOf(event));
       // A fragment may end in the middle of a revision; readers see whole ones only.
       if (message.fragment) continue;
-      yield { events: gathered, revision: message.revision };
+      yield { events: gathered, revision: Number(message.header?.revision ?? 0n) };
       gathered = [];
     }
     throw new StoreError('UNAVAILABLE', 'etcd ended the watch stream');
